@@ -1,0 +1,1 @@
+"""Layers, losses and metrics of the suite; importing this package registers them all with Keras."""

@@ -1,0 +1,134 @@
+"""What every command shares: arguments, one-line errors, exit status, progress, output for people or programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from tools.errors import InputError
+
+Item = TypeVar("Item")
+
+FAILED = 1
+WRONG_USE = 2
+
+
+def add_command(
+    subparsers: argparse._SubParsersAction,
+    name: str,
+    *,
+    help: str,
+    example: str,
+    run: Callable[[argparse.Namespace], int | None],
+) -> argparse.ArgumentParser:
+    """Adds a command with `--json` and `--debug` and returns its parser, to which the caller adds arguments.
+
+    Args:
+        subparsers: what `add_subparsers` returned.
+        name: the verb.
+        help: one sentence, without a full stop.
+        example: one or more command lines that work, shown by `--help`.
+        run: called with the parsed arguments; returns the exit status, or None for 0. It raises `InputError` for
+            anything the user can mend.
+    """
+    parser = subparsers.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document, for a program to read")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> int:
+    """Parses the arguments, runs the chosen command and returns its exit status: 0, 1 (failed) or 2 (wrong use)."""
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help(sys.stderr)
+        return WRONG_USE
+    # TensorFlow's C++ start-up lines are no news to the user of a command.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if options.debug else "3")
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print("kapps: interrupted", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader of our output went away (`kapps ... | head`); what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"kapps: error: {one_line(error)}", file=sys.stderr)
+        return FAILED
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error in one line; an error that is not the user's is given its type and the way to see more."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError | OSError):
+        return text
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+def print_result(options: argparse.Namespace, result: Any, text: Callable[[], str] | str) -> None:
+    """Prints `result` as JSON when `--json` was given, otherwise the text for a person."""
+    if options.json:
+        print(json.dumps(result, indent=2, default=_plain, allow_nan=False))
+    else:
+        print(text() if callable(text) else text)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def table(rows: list[list[Any]], header: list[str]) -> str:
+    """A table in plain text: numbers right, words left."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(header))
+    ]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
+    """Yields the items and shows on standard error how many are done, at most twice a second.
+
+    On a terminal the line is rewritten in place; elsewhere one line is written every ten seconds, so that a log stays
+    readable.
+    """
+    terminal = sys.stderr.isatty()
+    interval = 0.5 if terminal else 10.0
+    started = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= interval or (done == total and now - started > 2.0):
+            last = now
+            line = f"{label}: {done}/{total} ({now - started:.0f} s)"
+            print(f"\r{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+    if terminal and last > started:
+        print(file=sys.stderr)
