@@ -74,7 +74,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error in one line; an error that is not the user's is given its type and the way to see more."""
+    """The message of an error in one line; an error that is not the user's says its type and how to see more."""
     text = " ".join(str(error).split())
     if isinstance(error, InputError | OSError):
         return text
@@ -121,10 +121,8 @@ def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
     terminal = sys.stderr.isatty()
     interval = 0.5 if terminal else 10.0
     started = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - last >= interval or (done == total and now - started > 2.0):
             last = now

@@ -1,0 +1,81 @@
+"""What every command shares."""
+
+import argparse
+import json
+
+import pytest
+
+from tools.commands import add_command, progress, run_command, table
+from tools.errors import InputError
+
+
+def parser_of(run):
+    parser = argparse.ArgumentParser(prog="kapps")
+    add_command(parser.add_subparsers(), "do", help="do it", example="kapps do", run=run)
+    return parser
+
+
+def raising(error):
+    def run(options):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("Expected a video.\n Received 'a.txt'."), "kapps: error: Expected a video. Received 'a.txt'.\n"),
+        (FileNotFoundError(2, "No such file or directory", "a.mp4"), "No such file or directory: 'a.mp4'\n"),
+        (RuntimeError("deep inside"), "kapps: error: unexpected RuntimeError: deep inside (--debug shows where)\n"),
+        (KeyboardInterrupt(), "kapps: interrupted\n"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(error, line, capsys):
+    assert run_command(parser_of(raising(error)), ["do"]) == 1
+    stderr = capsys.readouterr().err
+    assert stderr.endswith(line)
+    assert stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(InputError):
+        run_command(parser_of(raising(InputError("x"))), ["do", "--debug"])
+
+
+def test_status_of_the_command_is_returned():
+    assert run_command(parser_of(lambda options: None), ["do"]) == 0
+    assert run_command(parser_of(lambda options: 1), ["do"]) == 1
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert run_command(parser_of(lambda options: None), []) == 2
+    assert "usage: kapps" in capsys.readouterr().err
+
+
+def test_table_aligns_numbers_right_and_words_left():
+    assert table([["a", 5], ["long", 12]], ["name", "n"]).splitlines() == [
+        "name   n",
+        "----  --",
+        "a      5",
+        "long  12",
+    ]
+
+
+def test_table_without_rows_is_its_header():
+    assert table([], ["name"]).splitlines() == ["name", "----"]
+
+
+def test_progress_passes_every_item_on(capsys):
+    assert list(progress(iter(range(5)), 5, "count")) == [0, 1, 2, 3, 4]
+    assert capsys.readouterr().out == ""
+
+
+def test_json_has_no_bare_nan(capsys):
+    from tools.commands import print_result
+
+    options = argparse.Namespace(json=True)
+    print_result(options, {"a": [1.5]}, "text")
+    assert json.loads(capsys.readouterr().out) == {"a": [1.5]}
+    with pytest.raises(ValueError):
+        print_result(options, {"a": float("nan")}, "text")
