@@ -1,0 +1,90 @@
+"""Validators of arguments and the arithmetic of output shapes, shared by every layer of the suite."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+
+PADDINGS = ("same", "valid", "symmetric")
+
+
+def positive_integer(value: object, name: str) -> int:
+    """`value` as an int.
+
+    Raises:
+        ValueError: if it is not an integer of at least 1; the message names the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"Expected `{name}` to be a positive integer. Received {value!r}.")
+    return int(value)
+
+
+def positive_integers(value: object, length: int, name: str) -> tuple[int, ...]:
+    """`value` as a tuple of `length` positive integers; one integer stands for all of them.
+
+    Raises:
+        ValueError: if it is neither a positive integer nor a sequence of `length` of them.
+    """
+    if isinstance(value, numbers.Integral):
+        return (positive_integer(value, name),) * length
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != length:
+        raise ValueError(f"Expected `{name}` to be a positive integer or {length} of them. Received {value!r}.")
+    return tuple(positive_integer(item, name) for item in value)
+
+
+def fraction(value: object, name: str) -> float:
+    """`value` as a float of at least 0 and less than 1.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(f"Expected `{name}` to be a number of at least 0 and less than 1. Received {value!r}.")
+    return float(value)
+
+
+def positive_number(value: object, name: str) -> float:
+    """`value` as a float greater than 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
+        raise ValueError(f"Expected `{name}` to be a number greater than 0. Received {value!r}.")
+    return float(value)
+
+
+def one_of(value: object, choices: Sequence[str], name: str) -> str:
+    """`value`, if it is one of `choices`.
+
+    Raises:
+        ValueError: if it is not; the message lists the choices.
+    """
+    if value not in choices:
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}. Received {value!r}.")
+    return value
+
+
+def convolution_length(length: int | None, kernel: int, stride: int, padding: str) -> int | None:
+    """Length of one axis after a convolution, None where `length` is None.
+
+    Args:
+        length: length of the axis before.
+        kernel: length of the kernel along the axis.
+        stride: stride along the axis.
+        padding: "same" (TensorFlow's), "valid" (none) or "symmetric" (`kernel // 2` on both sides, PyTorch's habit).
+
+    Raises:
+        ValueError: if the kernel does not fit the padded axis once.
+    """
+    if length is None:
+        return None
+    if padding == "same":
+        return -(-length // stride)
+    padded = length + (2 * (kernel // 2) if padding == "symmetric" else 0)
+    if padded < kernel:
+        raise ValueError(
+            f"Expected every axis to be at least as long as the kernel. Received length {length} (padded: {padded}) "
+            f"for a kernel of length {kernel} and padding={padding!r}."
+        )
+    return (padded - kernel) // stride + 1
