@@ -1,10 +1,10 @@
 """Runs a SavedModel through TensorFlow's C API, as TensorFlow Serving's loader does, with nothing but this one file.
 
 `python -I -S c_api.py FOLDER` carries out FOLDER/request.json in a process that has no third-party package and no code
-of this project: the two libraries of the installed wheel are loaded by ctypes, XLA compilation is disabled as in the stock
-`tensorflow_model_server`, the SavedModel is loaded by the function under TF Serving's own loader (LoadSavedModel) and
-run by `TF_SessionRun`. One line a step goes to FOLDER/results.jsonl, so that after a crash the reader knows which step
-it was.
+of this project: the two libraries of the installed wheel are loaded by ctypes, XLA compilation is disabled as in the
+stock `tensorflow_model_server`, the SavedModel is loaded by the function under TF Serving's own loader (LoadSavedModel)
+and run by `TF_SessionRun`. One line a step goes to FOLDER/results.jsonl, so that after a crash the reader knows which
+step it was.
 """
 
 from __future__ import annotations
