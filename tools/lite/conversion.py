@@ -1,0 +1,293 @@
+"""Converts a Keras model to a LiteRT file that is checked, run and compared before it appears."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tools.errors import InputError
+from tools.lite.benchmark import measure
+from tools.lite.inspection import PRECISIONS, check, inspect
+from tools.lite.rewriting import rewrite as rewrite_model
+from tools.lite.rewriting.graph import functional, input_shapes
+from tools.lite.runtime import Runner
+
+IO_TYPES = ("float32", "int8")
+
+# Fewer clips than this leave the ranges of an int8 model to chance.
+MINIMUM_CLIPS = 4
+
+Clips = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray]
+
+
+def convert(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    precision: str = "float32",
+    representative: Clips | None = None,
+    rewrite: bool = True,
+    input_shape: Any = None,
+    io: str = "float32",
+    compare_direct: bool = False,
+    compare_clips: int = 16,
+    threads: int = 1,
+    seconds: float = 3.0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Writes a LiteRT file of built-in operators, and beside it `<path>.json`, the report that is returned.
+
+    The file has one signature, "serving_default", with the model's input names and output names and a batch of 1. It
+    appears only after it has been read back (operators, and the types of every convolution), run, and compared with
+    Keras.
+
+    Args:
+        model: a built Functional or Sequential model.
+        path: the file to write, ending in .tflite.
+        precision: "float32"; "float16" (weights in float16, computed in float32); "dynamic" (weights in int8, range
+            of the inputs measured in each run); "int8" (weights per channel and activations in int8).
+        representative: inputs as the model takes them, preprocessed float32 (clips, ...): an array, an iterable of
+            single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
+            or more real training clips are better). In every precision they are what agreement is measured on;
+            without them standard normal numbers are.
+        rewrite: rewrite the model without 3-D operations first (`tools.lite.rewrite`).
+        input_shape: input shape without batch, for a model that leaves sizes open.
+        io: type of inputs and outputs of an int8 file. With "float32" the file quantises and dequantises itself, and
+            a final softmax is computed in float32, whose int8 form knows no step finer than 1/256.
+        compare_direct: also convert the model as it is, in the same precision, and report its operators, size and
+            latency beside the rewritten one's.
+        compare_clips: at most so many representative inputs are compared with Keras.
+        threads: CPU threads of the latency.
+        seconds: how long each latency is measured.
+        tell: called with a line about each stage that takes long.
+
+    Raises:
+        InputError: for wrong arguments or representative clips, or a layer that has no rule.
+        RuntimeError: if the converter fails.
+        ValueError: if the file is not what was asked for.
+    """
+    path = pathlib.Path(path)
+    _check_arguments(path, precision, io, representative)
+    shapes = input_shapes(functional(model), input_shape)
+    names = [tensor.name for tensor in functional(model).inputs]
+    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), MINIMUM_CLIPS)
+    if rewrite:
+        tell("rewriting the model")
+        edge = rewrite_model(model, input_shape)
+    else:
+        edge = model
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        folder = pathlib.Path(folder)
+        file = folder / "rewritten.tflite"
+        calibration = clips if representative is not None else None
+        tell(f"converting to {precision}")
+        write_file(edge, shapes, file, precision, calibration, io)
+        found = check(file, precision) if rewrite else inspect(file)
+        tell("comparing with Keras")
+        report = {
+            "model": model.name,
+            "precision": precision,
+            "io": io if precision == "int8" else "float32",
+            "rewritten": rewrite,
+            "inspection": {**found.to_dict(), "path": path.name},
+            "agreement_inputs": "representative" if representative is not None else "standard normal",
+            "agreement": agreement(model, Runner(file, threads), clips, compare_clips),
+        }
+        tell("measuring latency")
+        report["latency"] = {**measure([file], threads=threads, seconds=seconds)[0], "file": path.name}
+        if compare_direct:
+            tell("converting without rewriting, to compare")
+            direct = folder / "direct.tflite"
+            try:
+                write_file(model, shapes, direct, precision, calibration, io)
+                report["direct"] = compare_with_direct(direct, file, threads, seconds)
+            except RuntimeError as error:
+                report["direct"] = {"error": str(error)}
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        os.replace(folder / "report.json", f"{path}.json")
+        os.replace(file, path)
+    return report
+
+
+def write_file(
+    model: keras.Model,
+    shapes: list[tuple[int, ...]],
+    file: pathlib.Path,
+    precision: str,
+    clips: dict[str, np.ndarray] | None,
+    io: str = "float32",
+) -> None:
+    """Exports a model with a batch of 1 and named outputs, and converts it in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        folder = pathlib.Path(folder)
+        _save(model, shapes, folder / "saved_model")
+        representative = None
+        if clips is not None:
+            representative = os.fspath(folder / "representative.npz")
+            np.savez(representative, **clips)
+        job = {
+            "saved_model": os.fspath(folder / "saved_model"),
+            "output": os.fspath(folder / "model.tflite"),
+            "precision": precision,
+            "io": io,
+            "representative": representative,
+        }
+        program = pathlib.Path(__file__).with_name("converter.py")
+        result = subprocess.run(
+            [sys.executable, "-P", os.fspath(program), json.dumps(job)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        if result.returncode:
+            raise RuntimeError(
+                f"TensorFlow's converter ended with status {result.returncode}: {last_error(result.stderr)}"
+            )
+        os.replace(folder / "model.tflite", file)
+
+
+def _save(model: keras.Model, shapes: list[tuple[int, ...]], folder: pathlib.Path) -> None:
+    import tensorflow as tf
+
+    graph = functional(model)
+    inputs = {
+        tensor.name: tf.TensorSpec((1, *shape), tensor.dtype, name=tensor.name)
+        for tensor, shape in zip(graph.inputs, shapes, strict=True)
+    }
+
+    def serve(arrays):
+        values = [arrays[tensor.name] for tensor in graph.inputs]
+        results = graph(keras.tree.pack_sequence_as(graph._inputs_struct, values), training=False)
+        return dict(zip(output_names(graph), keras.tree.flatten(results), strict=True))
+
+    # Through ExportArchive, because the converter does not freeze the variables of a plain tf.Module.
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", serve, input_signature=[inputs])
+    archive.write_out(os.fspath(folder), verbose=False)
+
+
+def last_error(text: str) -> str:
+    """The line of a Python traceback that names the last exception."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (named or lines or ["no message"])[-1]
+
+
+def output_names(graph: keras.Model) -> list[str]:
+    """Names of the outputs; a name met again is numbered."""
+    names: list[str] = []
+    for name in graph.output_names:
+        count = sum(known == name or known.startswith(f"{name}_") for known in names)
+        names.append(name if name not in names else f"{name}_{count + 1}")
+    return names
+
+
+def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], count: int) -> dict[str, Any]:
+    """How near a file comes to Keras: for each output the largest difference, the root mean square of the difference
+    over that of Keras' output, and how often the largest entry of the last axis is the same one."""
+    graph = functional(model)
+    clips = {name: array[:count] for name, array in clips.items()}
+    results: dict[str, list[np.ndarray]] = {name: [] for name in output_names(graph)}
+    for index in range(len(next(iter(clips.values())))):
+        one = [clips[tensor.name][index : index + 1] for tensor in graph.inputs]
+        outputs = graph(keras.tree.pack_sequence_as(graph._inputs_struct, one), training=False)
+        for name, value in zip(results, keras.tree.flatten(outputs), strict=True):
+            results[name].append(keras.ops.convert_to_numpy(value).astype("float64"))
+    answers = runner(clips)
+    answers = answers if isinstance(answers, dict) else {next(iter(results)): answers}
+    report = {}
+    for name, parts in results.items():
+        expected, received = np.concatenate(parts), answers[name].astype("float64")
+        difference = received - expected
+        report[name] = {
+            "inputs": len(expected),
+            "max_abs_difference": float(np.abs(difference).max()),
+            "relative_rms": float(np.sqrt((difference**2).mean() / max((expected**2).mean(), 1e-30))),
+            "top1_agreement": float((received.argmax(-1) == expected.argmax(-1)).mean()),
+        }
+    return report
+
+
+def compare_with_direct(direct: pathlib.Path, file: pathlib.Path, threads: int, seconds: float) -> dict[str, Any]:
+    """Size, operators and latency of the model converted as it is, both files timed in turns."""
+    found = inspect(direct).to_dict()
+    report = {name: found[name] for name in ("size", "operators", "convolutions")}
+    try:
+        ours, theirs = measure([file, direct], threads=threads, seconds=seconds)
+    except InputError as error:
+        return {**report, "error": str(error)}
+    return {
+        **report,
+        "median_ms": theirs["median_ms"],
+        "rewritten_median_ms": ours["median_ms"],
+        "times_faster": theirs["median_ms"] / ours["median_ms"],
+        "threads": threads,
+    }
+
+
+def _check_arguments(path: pathlib.Path, precision: str, io: str, representative: Any) -> None:
+    if path.suffix != ".tflite":
+        raise InputError(f"Expected a path that ends in .tflite. Received {path}.")
+    if precision not in PRECISIONS:
+        raise InputError(f"Expected precision to be one of {', '.join(PRECISIONS)}. Received {precision!r}.")
+    if io not in IO_TYPES:
+        raise InputError(f"Expected io to be one of {', '.join(IO_TYPES)}. Received {io!r}.")
+    if io == "int8" and precision != "int8":
+        raise InputError(f"Expected precision 'int8' with io 'int8'. Received {precision!r}.")
+    if precision == "int8" and representative is None:
+        raise InputError("Expected representative clips for precision 'int8'. Received none.")
+
+
+def inputs_by_name(
+    representative: Clips | None, shapes: dict[str, tuple[int, ...]], minimum: int
+) -> dict[str, np.ndarray]:
+    """Checked inputs by name, float32 (clips, ...); standard normal numbers where none are given."""
+    if any(None in shape for shape in shapes.values()):
+        raise InputError(f"Expected input_shape to give every size of the input. Received {shapes}.")
+    if representative is None:
+        generator = np.random.default_rng(0)
+        return {name: generator.standard_normal((minimum, *shape), "float32") for name, shape in shapes.items()}
+    if not isinstance(representative, Mapping):
+        if len(shapes) != 1:
+            raise InputError(f"Expected representative to be a dictionary with {', '.join(shapes)}.")
+        representative = {next(iter(shapes)): representative}
+    if set(representative) != set(shapes):
+        raise InputError(
+            f"Expected representative inputs {', '.join(shapes)}. Received {', '.join(representative) or 'none'}."
+        )
+    arrays = {name: _stacked(name, value, shapes[name]) for name, value in representative.items()}
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) != 1 or min(counts) < minimum:
+        raise InputError(
+            f"Expected at least {minimum} representative inputs, as many of each. Received {sorted(counts)}."
+        )
+    return arrays
+
+
+def _stacked(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(values, np.ndarray):
+        parts = [np.asarray(value) for value in values]
+        if len({part.shape for part in parts}) > 1:
+            raise InputError(f"Expected representative {name!r} of one shape. Received several.")
+        values = np.stack(parts) if parts else np.empty((0, *shape), "float32")
+    if values.dtype != np.float32:
+        raise InputError(
+            f"Expected representative {name!r} in float32, preprocessed as in training. Received {values.dtype}."
+        )
+    if values.shape[1:] != tuple(shape):
+        raise InputError(f"Expected representative {name!r} of shape (clips, {shape}). Received {values.shape}.")
+    if not np.isfinite(values).all():
+        raise InputError(f"Expected finite numbers in representative {name!r}. Received NaN or infinity.")
+    return values
