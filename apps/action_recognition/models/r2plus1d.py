@@ -58,7 +58,7 @@ POOLING = {"avg": keras.layers.GlobalAveragePooling3D, "max": keras.layers.Globa
 # === Functional graph ===
 
 
-def R2Plus1D(  # noqa: N802
+def R2Plus1D(
     depth: int = 18,
     channel_rule: str = "torchvision",
     widths: tuple[int, int, int, int] = (64, 128, 256, 512),
@@ -119,7 +119,7 @@ def R2Plus1D(  # noqa: N802
     if weights is not None:
         from apps.action_recognition import checkpoints
 
-        checkpoints.load(model, weights)
+        checkpoints.load(model, weights, classifier=include_top)
     return model
 
 
