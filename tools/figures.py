@@ -1,0 +1,77 @@
+"""Pictures of a training and of a classifier's mistakes, drawn without a display."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tools.files import replacing
+
+# Beyond this many classes names and counts would overlap.
+MOST_NAMES = 40
+MOST_COUNTS = 20
+
+
+def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path) -> pathlib.Path:
+    """Draws every logged value over the epochs, training and validation together.
+
+    Args:
+        history: one row an epoch with "epoch", values `name` and `val_name`, "learning_rate", "seconds".
+        path: of the PNG.
+    """
+    names = [name for name in history[0] if name not in ("epoch", "seconds") and not name.startswith("val_")]
+    epochs = [row["epoch"] for row in history]
+    figure = _figure(4.2 * len(names), 3.4)
+    for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in history[0]:
+                axes.plot(epochs, [row[key] for row in history], marker="." if len(epochs) < 30 else None, label=label)
+        axes.set(title=name.replace("_", " "), xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    axes.figure.axes[0].legend()
+    return _save(figure, path)
+
+
+def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: pathlib.Path) -> pathlib.Path:
+    """Draws a confusion matrix, each row as shares of its true class.
+
+    Args:
+        matrix: counts (classes, classes), row = true class.
+        classes: their names.
+        path: of the PNG.
+    """
+    matrix = np.asarray(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 3 + 0.32 * min(len(classes), MOST_NAMES)
+    figure = _figure(side + 1, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if len(classes) <= MOST_NAMES:
+        axes.set_xticks(range(len(classes)), classes, rotation=90)
+        axes.set_yticks(range(len(classes)), classes)
+    if len(classes) <= MOST_COUNTS:
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="share of the true class")
+    return _save(figure, path)
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure, path: pathlib.Path) -> pathlib.Path:
+    path = pathlib.Path(path)
+    with replacing(path) as partial:
+        figure.savefig(partial)
+    return path
