@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import keras
 
 PADDINGS = ("same", "valid", "symmetric")
 
@@ -63,6 +65,20 @@ def one_of(value: object, choices: Sequence[str], name: str) -> str:
     if value not in choices:
         raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}. Received {value!r}.")
     return value
+
+
+def activation(value: object, name: str) -> Callable:
+    """The activation function that `value` names or is; None is the identity.
+
+    Raises:
+        ValueError: if Keras knows none of that name.
+    """
+    try:
+        return keras.activations.get(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected `{name}` to be None, a function, or the name of an activation in Keras. Received {value!r}."
+        ) from error
 
 
 def convolution_length(length: int | None, kernel: int, stride: int, padding: str) -> int | None:

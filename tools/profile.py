@@ -4,7 +4,8 @@ Counted are the multiply-adds of convolutions and matrix products, one input (ba
 activations and pooling left out: the convention of the model zoos, which often print the figure as "FLOPs".
 
 The model is traced once. Every layer called on the way, however deep inside a composite layer, is counted by the rule
-of its type, `RULES`; a layer that holds weights and has no rule is reported as uncounted, never as zero.
+of its type, `RULES`. A layer that holds weights and has no rule, or is called inside a loop of unknown length (the cell
+of a recurrent layer), is reported as uncounted, never as zero.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class LayerProfile:
         parameters: all weights, moving statistics included.
         trainable_parameters: those a gradient may change.
         multiply_adds: of all its calls in one forward pass.
-        uncounted: paths of layers in it whose weights no rule covers, or that were never called.
+        uncounted: paths of layers in it whose weights no rule covers, that were never called, or only inside a loop.
     """
 
     name: str
@@ -67,6 +68,8 @@ class _Call:
     layer: keras.layers.Layer
     inputs: list[Shape]
     outputs: list[Shape]
+    # Traced inside a loop of the graph, or another function: once, whatever the number of times it runs.
+    looped: bool
 
 
 def profile(model: keras.Model, input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None) -> Profile:
@@ -115,24 +118,27 @@ def _inputs(model: keras.Model, input_shape: Any) -> list[tf.TensorSpec]:
 
 def _trace(model: keras.Model, inputs: list[tf.TensorSpec]) -> list[_Call]:
     calls: list[_Call] = []
+    graphs: list[tf.Graph] = []
 
     def forward(*tensors: tf.Tensor) -> Any:
+        graphs.append(tf.compat.v1.get_default_graph())
         return model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
 
     with contextlib.ExitStack() as stack:
         for layer in _descendants(model):
-            stack.enter_context(_recorded(layer, calls))
+            stack.enter_context(_recorded(layer, calls, graphs))
         tf.function(forward, autograph=False).get_concrete_function(*inputs)
     return calls
 
 
 @contextlib.contextmanager
-def _recorded(layer: keras.layers.Layer, calls: list[_Call]) -> Iterator[None]:
+def _recorded(layer: keras.layers.Layer, calls: list[_Call], graphs: list[tf.Graph]) -> Iterator[None]:
     original = layer.call
 
     def call(*args: Any, **kwargs: Any) -> Any:
         outputs = original(*args, **kwargs)
-        calls.append(_Call(layer, _shapes((args, kwargs)), _shapes(outputs)))
+        looped = tf.compat.v1.get_default_graph() is not graphs[-1]
+        calls.append(_Call(layer, _shapes((args, kwargs)), _shapes(outputs), looped))
         return outputs
 
     # An attribute of the instance hides the method of the class, for this layer and no other. It is set past Keras,
@@ -159,14 +165,12 @@ def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 def _profile_layer(layer: keras.layers.Layer, calls: list[_Call]) -> LayerProfile:
     members = list(layer._flatten_layers())
-    repeats = _repeats(members, calls)
     multiply_adds, uncounted = 0, []
     for member in members:
         own_calls = [call for call in calls if call.layer is member]
-        rule = None if repeats[id(member)] is None else _rule(member)
+        rule = None if any(call.looped for call in own_calls) else _rule(member)
         if rule is not None:
-            counts = [rule(member, call.inputs, call.outputs) for call in own_calls]
-            multiply_adds += repeats[id(member)] * sum(counts)
+            multiply_adds += sum(rule(member, call.inputs, call.outputs) for call in own_calls)
         if _own_weights(member) and (rule is None or not own_calls):
             uncounted.append(member.path)
     outputs = next((call.outputs for call in calls if call.layer is layer), [])
@@ -179,20 +183,6 @@ def _profile_layer(layer: keras.layers.Layer, calls: list[_Call]) -> LayerProfil
         multiply_adds=multiply_adds,
         uncounted=tuple(uncounted),
     )
-
-
-def _repeats(members: list[keras.layers.Layer], calls: list[_Call]) -> dict[int, int | None]:
-    """How often each recorded call happens, by id of the layer: loops are traced once. None where it is not known."""
-    repeats: dict[int, int | None] = {id(member): 1 for member in members}
-    for member in members:
-        if not isinstance(member, keras.layers.TimeDistributed | keras.layers.RNN):
-            continue
-        lengths = {call.inputs[0][1] for call in calls if call.layer is member}
-        known = isinstance(member, keras.layers.TimeDistributed) and len(lengths) == 1
-        for descendant in _descendants(member):
-            before = repeats[id(descendant)]
-            repeats[id(descendant)] = before * max(lengths) if known and before is not None else None
-    return repeats
 
 
 def _size(weights: Sequence[keras.Variable]) -> int:

@@ -119,7 +119,8 @@ class Conv2Plus1D(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
 
-        self.activation = keras.layers.Activation(activation, dtype=self.dtype_policy, name="activation")
+        function = validation.activation(activation, "activation")
+        self.activation = keras.layers.Activation(function, dtype=self.dtype_policy, name="activation")
         self.normalization = None
         self.spatial_padding = None
         self.spatial = None

@@ -81,9 +81,10 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"Expected {path} to be an archive of NumPy arrays (.npz). Received a single array.")
+    content = np.load(path, allow_pickle=False)
+    if not isinstance(content, np.lib.npyio.NpzFile):
+        raise InputError(f"Expected {path} to be an archive of NumPy arrays (.npz). Received a single array.")
+    with content as archive:
         return {name: archive[name] for name in archive.files}
 
 

@@ -201,7 +201,7 @@ def assign(
             continue
         claimed[path] = name
         if tuple(array.shape) != tuple(weights[path].shape):
-            shapes.append(f"{name} {tuple(array.shape)} for {path} {tuple(weights[path].shape)}")
+            shapes.append(f"{name} {_shape_words(arrays[name].shape, array.shape)} for {path} {weights[path].shape}")
         elif reason := _refusal(array):
             refused.append(f"{name}: {reason}")
         else:
@@ -213,6 +213,10 @@ def assign(
     for path, array in fitting.items():
         weights[path].assign(array)
     return tuple(ignored)
+
+
+def _shape_words(own: tuple[int, ...], permuted: tuple[int, ...]) -> str:
+    return f"{own}" if own == permuted else f"{own}, in the model's order {permuted},"
 
 
 def _positions(paths: Mapping[str, keras.Variable]) -> dict[str, str]:

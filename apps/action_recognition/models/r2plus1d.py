@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from keras_layers.precision import float32_variables
-from keras_layers.validation import fraction, one_of, positive_integer, positive_integers
+from keras_layers.validation import activation, fraction, one_of, positive_integer, positive_integers
 from keras_layers.video import Conv2Plus1D, parameter_matched_filters
 from tools.errors import InputError
 from tools.registry import ModelInfo
@@ -100,7 +100,7 @@ def R2Plus1D(
     """
     # Layers
     blocks, rule, widths, input_shape = _validated(
-        depth, channel_rule, widths, input_shape, classes, dropout, include_top, pooling
+        depth, channel_rule, widths, input_shape, classes, dropout, include_top, pooling, classifier_activation
     )
     clip = keras.Input(input_shape, name="clip", dtype="float32")
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
@@ -180,7 +180,9 @@ def _block(x: Any, filters: int, stride: int, rule: ChannelRule, name: str) -> A
     return keras.layers.Activation("relu", name=f"{name}_activation")(x)
 
 
-def _head(x: Any, classes: int, dropout: float, include_top: bool, pooling: str | None, activation: str | None) -> Any:
+def _head(
+    x: Any, classes: int, dropout: float, include_top: bool, pooling: str | None, classifier_activation: Any
+) -> Any:
     if pooling is None:
         return keras.layers.Activation("linear", dtype="float32", name="features")(x)
     x = POOLING[pooling](dtype="float32", name="global_pool")(x)
@@ -190,7 +192,7 @@ def _head(x: Any, classes: int, dropout: float, include_top: bool, pooling: str 
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     initializer = keras.initializers.RandomNormal(stddev=0.01)
     x = keras.layers.Dense(classes, kernel_initializer=initializer, name="classifier")(x)
-    return keras.layers.Activation(activation, dtype="float32", name="classifier_activation")(x)
+    return keras.layers.Activation(classifier_activation, dtype="float32", name="classifier_activation")(x)
 
 
 def _validated(
@@ -202,6 +204,7 @@ def _validated(
     dropout: float,
     include_top: bool,
     pooling: str | None,
+    classifier_activation: Any,
 ) -> tuple[tuple[int, ...], ChannelRule, tuple[int, ...], tuple[int | None, ...]]:
     try:
         if depth not in BLOCKS:
@@ -213,6 +216,7 @@ def _validated(
         if pooling is not None or include_top:
             one_of(pooling, tuple(POOLING), "pooling")
         shape = _validated_shape(input_shape)
+        activation(classifier_activation, "classifier_activation")
     except ValueError as error:
         raise InputError(str(error)) from error
     return BLOCKS[depth], CHANNEL_RULES[channel_rule], widths, shape

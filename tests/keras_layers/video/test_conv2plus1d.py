@@ -198,6 +198,7 @@ def test_training_uses_the_batch_and_inference_the_moving_statistics():
         ({"padding": "SAME"}, "`padding` to be one of 'same', 'valid', 'symmetric'. Received 'SAME'"),
         ({"intermediate_filters": -1}, "`intermediate_filters` to be a positive integer. Received -1"),
         ({"momentum": 1.0}, "`momentum` to be a number of at least 0 and less than 1. Received 1.0"),
+        ({"activation": "rellu"}, "`activation` to be None, a function, or the name of .* Received 'rellu'"),
         ({"epsilon": 0}, "`epsilon` to be a number greater than 0. Received 0"),
     ],
 )

@@ -1,0 +1,149 @@
+"""What every registered model of every application is held to. A test file parametrises over a registry and `CHECKS`:
+
+    @pytest.mark.parametrize("check", CHECKS, ids=name_of)
+    @pytest.mark.parametrize("case", CASES, ids=name_of)
+    def test_conformance(check, case, tmp_path):
+        check(case, tmp_path)
+
+A check more is one function more in `CHECKS`.
+"""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tools.profile import profile
+from tools.registry import ModelInfo, Registry
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESTORE = """
+import sys
+import numpy as np
+import keras
+import keras_layers
+model = keras.saving.load_model(sys.argv[1])
+np.save(sys.argv[3], model(np.load(sys.argv[2]), training=False))
+assert not [name for name in sys.modules if name.split(".")[0] in ("apps", "tools")]
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCase:
+    """A registered model, and the input at which it is run.
+
+    Attributes:
+        registry: of its application.
+        name: registered name.
+        input_shape: without the batch axis; None for the native one.
+        classes: small, to be quick.
+        half_precision: dtype policies under which it is run.
+    """
+
+    registry: Registry
+    name: str
+    input_shape: tuple[int, ...] | None = None
+    classes: int = 5
+    half_precision: tuple[str, ...] = ("mixed_bfloat16",)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.registry.info(self.name)
+
+    def make(self, **overrides: Any) -> keras.Model:
+        shape = self.input_shape or self.info.input_shape
+        return self.registry.create(self.name, **{"input_shape": shape, "classes": self.classes, **overrides})
+
+    def inputs(self, batch: int = 1) -> np.ndarray:
+        shape = self.input_shape or self.info.input_shape
+        return np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
+
+
+def name_of(case_or_check: Any) -> str:
+    return getattr(case_or_check, "name", None) or case_or_check.__name__.removeprefix("check_")
+
+
+def randomise(model: keras.Model) -> None:
+    """Moves every weight off its initial value: a weight that is 1 or 0 hides what forgets it."""
+    rng = np.random.default_rng(1)
+    model.set_weights([weight * rng.uniform(0.9, 1.1, weight.shape) + 1e-3 for weight in model.get_weights()])
+
+
+def check_facts(registry: Registry, name: str) -> None:
+    """Parameters and multiply-adds are what the table says, and every layer with weights was counted."""
+    info = registry.info(name)
+    counted = profile(registry.create(name))
+    assert counted.trainable_parameters == info.parameters
+    assert counted.multiply_adds == info.multiply_adds
+    assert not counted.uncounted
+
+
+def check_forward(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """Probabilities: float32, finite, not negative, with a sum of 1, and each input's own."""
+    model, inputs = case.make(), case.inputs(2)
+    randomise(model)
+    outputs = model.predict(inputs, verbose=0)
+    assert outputs.shape == (2, case.classes) == (2, *model.output_shape[1:])
+    assert outputs.dtype == np.float32
+    assert (outputs >= 0).all()
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(inputs[1:], verbose=0), outputs[1:], rtol=1e-3, atol=1e-5)
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-6
+
+
+def check_half_precision(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """Under a mixed policy weights and outputs stay float32, and features stay near float32's."""
+    model = case.make(include_top=False)
+    randomise(model)
+    expected = np.asarray(model(case.inputs(), training=False))
+    before = keras.config.dtype_policy()
+    try:
+        for name in case.half_precision:
+            keras.config.set_dtype_policy(name)
+            half = case.make(include_top=False)
+            half.set_weights(model.get_weights())
+            outputs = half(case.inputs(), training=False)
+            assert outputs.dtype == tf.float32
+            assert {weight.dtype for weight in half.weights} == {"float32"}
+            convolutions = [layer for layer in half._flatten_layers() if isinstance(layer, keras.layers.Conv3D)]
+            assert {layer.compute_dtype for layer in convolutions} == {keras.config.dtype_policy().compute_dtype}
+            assert np.abs(np.asarray(outputs) - expected).max() <= 0.1 * np.abs(expected).max()
+            assert case.make()(case.inputs()).dtype == tf.float32
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def check_gradients(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """A gradient reaches every trainable weight, finite and somewhere not zero."""
+    model = case.make(classifier_activation=None)
+    with tf.GradientTape() as tape:
+        # A weighted sum: the plain sum of what a normalization puts out does not depend on its input.
+        logits = model(case.inputs(2), training=True)
+        loss = tf.reduce_sum(logits * np.arange(1, 2 * case.classes + 1, dtype=np.float32).reshape(logits.shape))
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    without = [
+        weight.path
+        for weight, gradient in zip(model.trainable_weights, gradients, strict=True)
+        if gradient is None or not np.isfinite(gradient).all() or not np.any(gradient)
+    ]
+    assert not without
+
+
+def check_saving(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """Saved to .keras, the model loads in a new process with `import keras_layers` alone and answers the same."""
+    model = case.make()
+    randomise(model)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "inputs.npy", case.inputs())
+    files = [str(tmp_path / name) for name in ("model.keras", "inputs.npy", "outputs.npy")]
+    subprocess.run([sys.executable, "-c", RESTORE, *files], cwd=ROOT, check=True, timeout=300)
+    expected = np.asarray(model(case.inputs(), training=False))
+    np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=1e-5, atol=1e-6)
+
+
+CHECKS = (check_forward, check_half_precision, check_gradients, check_saving)
