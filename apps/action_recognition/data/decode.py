@@ -6,6 +6,7 @@ exactly when every frame is shown, also where the frame rate varies; then only t
 
 from __future__ import annotations
 
+import codecs
 import functools
 import math
 import os
@@ -122,9 +123,17 @@ def _why_not_video(path: str) -> str:
         return "it is cut off before its index (no moov atom)"
     if (head[:4] == b"RIFF" and head[8:12] == b"WAVE") or head[:3] == b"ID3" or head[:4] in (b"fLaC", b"OggS"):
         return "it holds audio and no video stream"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+    if _is_text(head):
         return "it is text, not video"
     return "it holds no video stream that FFmpeg can decode"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() for character in text)
 
 
 def frames_in_order(capture: cv2.VideoCapture, period: float, seek: float = 0.0) -> Iterator[float]:

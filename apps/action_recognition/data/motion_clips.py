@@ -99,8 +99,10 @@ def render(
 ) -> np.ndarray:
     """uint8 (frames, size, size, 3) RGB: one video of class `name` with everything else drawn from the generator."""
     right, down, clockwise = MOVEMENTS[name]
-    background = _texture(generator, size)
-    thing, mask = _thing(generator, size)
+    colours = generator.uniform(0, 255, (2, 3))
+    background = _texture(generator, size, colours)
+    # Half the range away in every channel, so that the thing can be told from what is behind it.
+    thing, mask = _thing(generator, size, (colours + 127.5 + generator.uniform(-40, 40, (2, 3))) % 255)
     speed = size * generator.uniform(*SPEEDS)
     turns = generator.uniform(*TURNS)
     x, y = generator.uniform(0, size, 2)
@@ -120,22 +122,22 @@ def render(
     )
 
 
-def _texture(generator: np.random.Generator, size: int) -> np.ndarray:
-    """float32 (size, size, 3): soft random spots in two random colours; it joins itself at the edges."""
+def _texture(generator: np.random.Generator, size: int, colours: np.ndarray) -> np.ndarray:
+    """float32 (size, size, 3): soft random spots between two colours (2, 3); it joins itself at the edges."""
     import cv2
 
     cells = int(generator.integers(4, 9))
     coarse = np.tile(generator.random((cells, cells), dtype=np.float32), (3, 3))
     spots = cv2.resize(coarse, (3 * size, 3 * size), interpolation=cv2.INTER_CUBIC)[size : 2 * size, size : 2 * size]
-    first, second = generator.uniform(0, 255, (2, 3)).astype(np.float32)
+    first, second = colours.astype(np.float32)
     return first + np.clip(spots, 0, 1)[..., None] * (second - first)
 
 
-def _thing(generator: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _thing(generator: np.random.Generator, size: int, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A textured ellipse, box or triangle in the middle of a square: colours, and a mask from 0 to 1."""
     import cv2
 
-    texture = _texture(generator, size)
+    texture = _texture(generator, size, colours)
     radius = size * generator.uniform(0.18, 0.3)
     flatness = generator.uniform(0.5, 0.8)
     corners = int(generator.choice([3, 4, 40]))

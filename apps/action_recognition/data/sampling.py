@@ -41,10 +41,6 @@ class Timeline:
         """The timeline of the first `frames` frames."""
         return Timeline(self.stamps[:frames], self.period)
 
-    def counted(self) -> Timeline:
-        """The same frames one unit apart: the clock by which every frame is taken in turn."""
-        return Timeline(np.arange(len(self.stamps), dtype=np.float64), 1.0)
-
     def index_at(self, times: np.ndarray | float) -> np.ndarray:
         """Index of the frame on the screen at each time; times after the end go round."""
         times = np.mod(np.asarray(times, np.float64) + min(TOLERANCE, self.period / 2), self.duration)
