@@ -176,7 +176,7 @@ def resize_and_crop(frames: tf.Tensor, spec: ClipSpec) -> tf.Tensor:
         float32 (N, H, W, 3), whole numbers of 0 to 255.
     """
     size = tf.shape(frames)[1:3]
-    with tf.control_dependencies([tf.debugging.assert_positive(size, "Expected frames of at least one pixel.")]):
+    with tf.control_dependencies([tf.debugging.assert_positive(size, "Expected frames of at least one pixel")]):
         size = tf.identity(size)
     rows, columns = (
         _taps(side, whole, crop)

@@ -48,7 +48,7 @@ def check(
     """Loads the SavedModel in a separate process without this project and with XLA disabled, and compares.
 
     Every signature answers one and two examples at a time, and must refuse (INVALID_ARGUMENT) every wrong rank from 0
-    to 6, every wrong size of a fixed axis, and not-a-number.
+    to 6, every wrong size of a fixed axis, an empty batch and not-a-number.
 
     Args:
         path: directory of the SavedModel.
@@ -64,7 +64,7 @@ def check(
     """
     ports = graph.signatures(graph.read(path))
     runs = [run for name, signature in signatures.items() for run in _runs(name, signature, ports[name][0])]
-    answers = _ask(path, runs, ports, timeout)
+    answers = ask(path, runs, timeout)
     report: dict[str, dict[str, dict[str, float]]] = {name: {} for name in signatures}
     for run, answer in zip(runs, answers, strict=True):
         if run.expected is None:
@@ -88,18 +88,18 @@ def libraries() -> list[str]:
 def _runs(name: str, signature: Signature, ports: dict[str, graph.Port]) -> Iterator[Run]:
     for size in (1, 2):
         batch = signature.batch(size)
-        inputs = {key: _raw(value, ports[key].dtype) for key, value in batch.items()}
+        inputs = {key: raw_tensor(value, ports[key].dtype) for key, value in batch.items()}
         yield Run(f"{size} example(s) to {name!r}", name, inputs, signature.answer(batch))
-    right = {key: _raw(value, ports[key].dtype) for key, value in signature.batch(1).items()}
+    right = {key: raw_tensor(value, ports[key].dtype) for key, value in signature.batch(1).items()}
     for key, port in ports.items():
         for shape in _wrong_shapes(port.shape):
             probe = _filled(port.dtype, shape)
             yield Run(f"shape {list(shape)} for {key!r} to {name!r}", name, {**right, key: probe}, None)
         if port.dtype == 1:
-            probe = _raw(np.full(right[key].shape, np.nan, np.float32), port.dtype)
+            probe = raw_tensor(np.full(right[key].shape, np.nan, np.float32), port.dtype)
             yield Run(f"not-a-number for {key!r} to {name!r}", name, {**right, key: probe}, None)
         if len(ports) > 1:
-            probe = _raw(signature.batch(2)[key], port.dtype)
+            probe = raw_tensor(signature.batch(2)[key], port.dtype)
             yield Run(f"another batch size for {key!r} to {name!r}", name, {**right, key: probe}, None)
 
 
@@ -107,6 +107,7 @@ def _wrong_shapes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     for rank in range(LARGEST_PROBED_RANK + 1):
         if rank != len(shape):
             yield (1,) * rank
+    yield (0, *(max(size, 1) for size in shape[1:]))
     # Free axes are kept small; a right input would do as well.
     for axis, size in enumerate(shape):
         if size > 0:
@@ -119,7 +120,8 @@ def _filled(dtype: int, shape: tuple[int, ...]) -> c_api.RawTensor:
     return c_api.RawTensor(dtype, shape, empty)
 
 
-def _raw(value: np.ndarray, dtype: int) -> c_api.RawTensor:
+def raw_tensor(value: np.ndarray, dtype: int) -> c_api.RawTensor:
+    """An array as the C API takes it; `dtype` is a DataType number."""
     value = np.asarray(value)
     if dtype == c_api.DT_STRING:
         strings = [text.encode() if isinstance(text, str) else bytes(text) for text in value.ravel().tolist()]
@@ -127,8 +129,13 @@ def _raw(value: np.ndarray, dtype: int) -> c_api.RawTensor:
     return c_api.RawTensor(dtype, value.shape, np.ascontiguousarray(value).tobytes())
 
 
-def _ask(path: pathlib.Path, runs: list[Run], ports: dict[str, Any], timeout: float) -> list[Any]:
-    """The answer of the separate process to every run: outputs by name, or a StatusError."""
+def ask(path: pathlib.Path, runs: list[Run], timeout: float = TIMEOUT_SECONDS) -> list[Any]:
+    """The answer of the separate process to every run: outputs by name, or a `c_api.StatusError`.
+
+    Raises:
+        GateError: if the SavedModel does not load, or the process crashes or hangs.
+    """
+    ports = graph.signatures(graph.read(path))
     with tempfile.TemporaryDirectory(prefix="gate-") as scratch:
         folder = pathlib.Path(scratch)
         request = {"libraries": libraries(), "saved_model": str(path), "runs": []}

@@ -10,7 +10,7 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import InputError
@@ -147,8 +147,13 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
     import keras
     import tensorflow as tf
 
+    # The archive finds the variables that the functions use, and with `track` would store every one of them twice; only
+    # the tables of words it does not find.
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    with_tables = (keras.layers.IntegerLookup, keras.layers.StringLookup, keras.layers.TextVectorization)
+    for layer in _layers(model):
+        if isinstance(layer, with_tables):
+            archive.track(layer)
     for name, signature in signatures.items():
         function = serving_function(signature)
         check_outputs(name, function.get_concrete_function().structured_outputs)
@@ -158,6 +163,15 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
     except tf.errors.OpError as error:
         message = " ".join(str(error.message).split())
         raise OSError(f"The SavedModel could not be written under {path.parent}: {message}") from error
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    import keras
+
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
 
 
 def _write_warm_up(path: pathlib.Path, name: str, signatures: dict[str, Signature]) -> None:

@@ -49,7 +49,8 @@ class Signature:
     def answer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The right outputs for `inputs`, computed outside the SavedModel, in float32 or integers."""
         if self.expected is not None:
-            return {name: np.asarray(value) for name, value in self.expected(inputs).items()}
+            outputs = {name: np.asarray(value) for name, value in self.expected(inputs).items()}
+            return {name: x.astype(np.float32) if x.dtype.name in HALF_TYPES else x for name, x in outputs.items()}
         import tensorflow as tf
 
         outputs = self.function(**{name: tf.constant(value) for name, value in inputs.items()})
@@ -86,7 +87,7 @@ def _check_input(where: str, key: str, spec: tf.TensorSpec, example: np.ndarray)
     if spec.shape.rank is None or spec.shape.rank < 1 or spec.shape[0] is not None:
         raise InputError(f"{where}: Expected a shape whose first axis, the batch, is None. Received {spec.shape}.")
     kind = np.asarray(example).dtype
-    right = kind.kind in "SO" if spec.dtype.name == "string" else kind == spec.dtype.as_numpy_dtype
+    right = kind.kind in "SUO" if spec.dtype.name == "string" else kind == spec.dtype.as_numpy_dtype
     if not right or not spec.shape.is_compatible_with(np.shape(example)) or len(example) == 0:
         raise InputError(
             f"{where}: Expected an example of shape {spec.shape} and dtype {spec.dtype.name} with at least one row. "
@@ -97,7 +98,7 @@ def _check_input(where: str, key: str, spec: tf.TensorSpec, example: np.ndarray)
 def serving_function(signature: Signature) -> tf.types.experimental.GenericFunction:
     """`signature.function` as a `tf.function` of a dictionary, which refuses bad input before the network sees it.
 
-    Wrong ranks and sizes, not-a-number and infinite values, and inputs of differing batch sizes end as
+    Wrong ranks and sizes, empty batches, inputs of differing batch sizes, not-a-number and infinite values end as
     INVALID_ARGUMENT; TensorFlow Serving checks none of them itself, and a kernel that meets them may abort or answer
     with garbage.
     """
@@ -108,8 +109,9 @@ def serving_function(signature: Signature) -> tf.types.experimental.GenericFunct
     def serve(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         checked = {name: tf.ensure_shape(inputs[name], spec.shape) for name, spec in specs.items()}
         sizes = [tf.shape(value)[0] for value in checked.values()]
-        same = [tf.debugging.assert_equal(size, sizes[0], "Expected inputs of one batch size.") for size in sizes[1:]]
-        with tf.control_dependencies(same):
+        sound = [tf.debugging.assert_positive(sizes[0], "Expected a batch of at least one")]
+        sound += [tf.debugging.assert_equal(size, sizes[0], "Expected inputs of one batch size") for size in sizes[1:]]
+        with tf.control_dependencies(sound):
             checked = {name: _finite(name, value) for name, value in checked.items()}
         outputs = signature.function(**checked)
         return {name: _plain_output(tf.convert_to_tensor(value)) for name, value in outputs.items()}
