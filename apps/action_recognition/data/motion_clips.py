@@ -1,10 +1,10 @@
 """Synthetic videos of moving things, for demonstrations and tests: only movement tells the classes apart.
 
-A textured thing moves over a textured background: to the left, right, up or down, or it turns on the spot. What leaves
-the picture on one side enters it on the other, and place and angle at the start are uniform, so a single frame has the
-same distribution in every class: no still picture betrays the label, and a clip played backwards is one of the opposite
-class. Speed, size, shape, colours and textures vary; a share of the files has another frame rate at the same speed in
-pixels a second, so that counting frames instead of seconds blurs the speeds.
+Two textured things move over a textured background: to the left, right, up or down, or they turn on the spot. What
+leaves the picture on one side enters it on the other, and place and angle at the start are uniform, so a single frame
+has the same distribution in every class: no still picture betrays the label, and a clip played backwards is one of the
+opposite class. Speed, size, shape, colours and textures vary; a share of the files has another frame rate at the same
+speed in pixels a second, so that counting frames instead of seconds blurs the speeds.
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ CLASSES = tuple(MOVEMENTS)
 # Sides of the picture, and whole turns, per second.
 SPEEDS = (0.25, 0.55)
 TURNS = (0.25, 0.5)
+# Levels of the background and of the things, half the longer side of a thing over the side of the picture, and its
+# shorter side over its longer one.
+DARK = (0.0, 90.0)
+BRIGHT = (150.0, 255.0)
+RADII = (0.18, 0.28)
+FLATNESS = (0.5, 0.8)
+THINGS = 2
 
 
 def generate(
@@ -99,68 +106,58 @@ def render(
 ) -> np.ndarray:
     """uint8 (frames, size, size, 3) RGB: one video of class `name` with everything else drawn from the generator."""
     right, down, clockwise = MOVEMENTS[name]
-    colours = generator.uniform(0, 255, (2, 3))
-    background = _texture(generator, size, colours)
-    # Half the range away in every channel, so that the thing can be told from what is behind it.
-    thing, mask = _thing(generator, size, (colours + 127.5 + generator.uniform(-40, 40, (2, 3))) % 255)
     speed = size * generator.uniform(*SPEEDS)
     turns = generator.uniform(*TURNS)
-    x, y = generator.uniform(0, size, 2)
-    angle = generator.uniform(0, 360)
+    start = generator.uniform(0, size, 2)
     times = np.arange(round(seconds * frame_rate)) / frame_rate
-    return np.stack(
-        [
-            _compose(
-                background,
-                thing,
-                mask,
-                (x + right * speed * time, y + down * speed * time),
-                angle + 360 * clockwise * turns * time,
-            )
-            for time in times
-        ]
-    )
+    frames = np.repeat(_texture(generator, size, DARK)[None], len(times), axis=0)
+    for number in range(THINGS):
+        layers = _thing(generator, size)
+        angle = generator.uniform(0, 360)
+        for frame, time in zip(frames, times, strict=True):
+            place = start + number * size / THINGS + np.array([right, down]) * speed * time
+            _paint(frame, layers, place, angle + 360 * clockwise * turns * time)
+    return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
 
 
-def _texture(generator: np.random.Generator, size: int, colours: np.ndarray) -> np.ndarray:
-    """float32 (size, size, 3): soft random spots between two colours (2, 3); it joins itself at the edges."""
+def _texture(generator: np.random.Generator, size: int, levels: tuple[float, float]) -> np.ndarray:
+    """float32 (size, size, 3): soft spots between two random colours of these levels; it joins itself at the edges."""
     import cv2
 
     cells = int(generator.integers(4, 9))
     coarse = np.tile(generator.random((cells, cells), dtype=np.float32), (3, 3))
     spots = cv2.resize(coarse, (3 * size, 3 * size), interpolation=cv2.INTER_CUBIC)[size : 2 * size, size : 2 * size]
-    first, second = colours.astype(np.float32)
+    first, second = generator.uniform(*levels, (2, 3)).astype(np.float32)
     return first + np.clip(spots, 0, 1)[..., None] * (second - first)
 
 
-def _thing(generator: np.random.Generator, size: int, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A textured ellipse, box or triangle in the middle of a square: colours, and a mask from 0 to 1."""
+def _thing(generator: np.random.Generator, size: int) -> np.ndarray:
+    """float32 (size, size, 4): a textured ellipse, box or triangle in the middle, and its mask from 0 to 1."""
     import cv2
 
-    texture = _texture(generator, size, colours)
-    radius = size * generator.uniform(0.18, 0.3)
-    flatness = generator.uniform(0.5, 0.8)
+    radius = size * generator.uniform(*RADII)
+    flatness = generator.uniform(*FLATNESS)
     corners = int(generator.choice([3, 4, 40]))
     turns = 2 * math.pi * (np.arange(corners) + 0.5) / corners
     outline = size / 2 + radius * np.stack([np.cos(turns), flatness * np.sin(turns)], axis=1)
-    mask = np.zeros((size, size), np.float32)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1.0, lineType=cv2.LINE_AA, shift=4)
-    return texture, mask
+    mask = np.zeros((4 * size, 4 * size), np.float32)
+    cv2.fillPoly(mask, [np.round(4 * outline).astype(np.int32)], 1.0)
+    mask = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    return np.dstack([_texture(generator, size, BRIGHT) * mask[..., None], mask])
 
 
-def _compose(
-    background: np.ndarray, thing: np.ndarray, mask: np.ndarray, place: tuple[float, float], angle: float
-) -> np.ndarray:
+def _paint(frame: np.ndarray, layers: np.ndarray, place: np.ndarray, angle: float) -> None:
+    """Paints a thing into a float32 frame at (x, y), turned clockwise by an angle in degrees."""
     import cv2
 
-    size = background.shape[0]
+    size = frame.shape[0]
     # OpenCV turns anticlockwise for positive angles.
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), -angle, 1.0)
-    shift = np.array([[1, 0, (place[0] - size / 2) % size], [0, 1, (place[1] - size / 2) % size]], np.float64)
-    layers = cv2.warpAffine(np.dstack([thing * mask[..., None], mask]), turn, (size, size))
+    shift = np.column_stack([np.eye(2), (place - size / 2) % size])
+    layers = cv2.warpAffine(layers, turn, (size, size))
     layers = cv2.warpAffine(layers, shift, (size, size), borderMode=cv2.BORDER_WRAP)
-    frame = background * (1 - layers[..., 3:]) + layers[..., :3]
-    return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+    frame *= 1 - layers[..., 3:]
+    frame += layers[..., :3]
 
 
 def _write(path: pathlib.Path, frames: np.ndarray, frame_rate: float) -> None:
