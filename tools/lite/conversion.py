@@ -21,6 +21,7 @@ from tools.lite.inspection import PRECISIONS, check, inspect
 from tools.lite.rewriting import rewrite as rewrite_model
 from tools.lite.rewriting.graph import functional, input_shapes
 from tools.lite.runtime import Runner
+from tools.lite.softmax import widen_softmax
 
 IO_TYPES = ("float32", "int8")
 
@@ -154,6 +155,8 @@ def write_file(
             raise RuntimeError(
                 f"TensorFlow's converter ended with status {result.returncode}: {last_error(result.stderr)}"
             )
+        if precision == "int8" and io == "float32":
+            widen_softmax(folder / "model.tflite")
         os.replace(folder / "model.tflite", file)
 
 

@@ -121,7 +121,10 @@ class _Convolver:
 
     def over_frames(self, kernel, bias):
         """Kernel (t, h, w): each output frame is made of t input frames, as if they were more channels."""
-        source = pad(self.feature, (self.pads[0], (0, 0), (0, 0)))
+        before, after = self.pads[0]
+        # Frames up to a multiple of the stride, which `take_frames` wants, are written once for all taps.
+        missing = -(self.feature.shape[0] + before + after) % self.strides[0]
+        source = pad(self.feature, ((before, after + missing), (0, 0), (0, 0)))
         frames = [
             take_frames(source, tap * self.dilation[0], self.sizes[0], self.strides[0])
             for tap in range(kernel.shape[0])

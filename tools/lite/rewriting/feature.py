@@ -124,12 +124,22 @@ def pad(feature: Feature, pads: Pads) -> Feature:
 
 def take_frames(feature: Feature, start: int, count: int, step: int) -> Feature:
     """Frames start, start + step, ..., `count` of them."""
-    time, *rest = feature.shape
+    context = feature.context
+    time, height, width, channels = feature.shape
     if (start, count, step) == (0, time, 1):
         return feature
-    stop = start + (count - 1) * step + 1
-    tensor = feature.context.named(feature.tensor("time")[:, start:stop:step], "frames")
-    return Feature(feature.context, (count, *rest), {"time": tensor})
+    shape = (count, height, width, channels)
+    if step == 1:
+        tensor = feature.tensor("time")[:, start : start + count]
+        return Feature(context, shape, {"time": context.named(tensor, "frames")})
+    # The interpreter's fast kernels have slices without steps only: `step` frames stand side by side in one row, and
+    # of each row one stretch is taken.
+    rows, positions = -(-time // step), height * width
+    feature = pad(feature, ((0, rows * step - time), (0, 0), (0, 0)))
+    tensor = keras.ops.reshape(feature.tensor("time"), (-1, rows, step * positions, channels))
+    first, place = divmod(start, step)
+    tensor = context.named(tensor, "rows")[:, first : first + count, place * positions : (place + 1) * positions]
+    return Feature(context, shape, {"time": context.named(tensor, "frames")})
 
 
 def take_positions(feature: Feature, count: tuple[int, int], step: tuple[int, int]) -> Feature:
