@@ -1,4 +1,4 @@
-"""Measures of a classifier from its probabilities; the figures themselves are scikit-learn's."""
+"""Measures of a classifier from its probabilities."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ def classification_metrics(
         occur of the share of each that was found), "auc" (with two classes, both present; class 1 is the positive one),
         and, with bootstrap, "intervals": for each measure the (low, high) of 95 % confidence.
     """
-    measures = _measures(probabilities.shape[1])
-    result = {name: measure(probabilities, labels) for name, measure in measures.items()}
-    result = {name: value for name, value in result.items() if value is not None}
+    labels = np.asarray(labels)
+    measures = _measures(np.asarray(probabilities), labels)
+    everything = np.arange(len(labels))
+    result: dict[str, Any] = {name: measure(everything) for name, measure in measures.items()}
     if bootstrap:
-        result["intervals"] = _intervals(
-            {name: measures[name] for name in result}, probabilities, labels, bootstrap, seed
-        )
+        generator = np.random.default_rng(seed)
+        draws = [generator.integers(0, len(labels), len(labels)) for _ in range(bootstrap)]
+        tail = (1 - CONFIDENCE) / 2
+        result["intervals"] = {
+            name: tuple(np.nanquantile([measure(drawn) for drawn in draws], [tail, 1 - tail]).tolist())
+            for name, measure in measures.items()
+        }
     return result
 
 
@@ -43,45 +48,30 @@ def confusion(predicted: Sequence[int], labels: Sequence[int], classes: int) -> 
     return confusion_matrix(labels, predicted, labels=np.arange(classes))
 
 
-def _measures(classes: int) -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
-    from sklearn.metrics import recall_score, roc_auc_score, top_k_accuracy_score
+def _measures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[np.ndarray], float]]:
+    """Each measure as a function of the indices of the examples to count; NaN where it is not defined."""
+    from sklearn.metrics import roc_auc_score
 
-    def top(k: int) -> Callable[[np.ndarray, np.ndarray], float]:
-        every = np.arange(classes)
-        return lambda probabilities, labels: float(top_k_accuracy_score(labels, probabilities, k=k, labels=every))
+    classes = probabilities.shape[1]
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    right = order == labels[:, None]
 
-    def mean_class(probabilities: np.ndarray, labels: np.ndarray) -> float:
-        present = np.unique(labels)
-        return float(recall_score(labels, probabilities.argmax(1), labels=present, average="macro"))
+    def top(k: int) -> Callable[[np.ndarray], float]:
+        hits = right[:, :k].any(axis=1)
+        return lambda indices: float(hits[indices].mean())
 
-    def auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-        return float(roc_auc_score(labels, probabilities[:, 1])) if len(np.unique(labels)) == 2 else None
+    def mean_class(indices: np.ndarray) -> float:
+        found = np.bincount(labels[indices], weights=right[indices, 0], minlength=classes)
+        counts = np.bincount(labels[indices], minlength=classes)
+        return float((found[counts > 0] / counts[counts > 0]).mean())
 
-    measures = {
-        "top1": lambda probabilities, labels: float(np.mean(probabilities.argmax(1) == labels)),
-        "mean_class": mean_class,
-    }
-    if classes == 2:
-        measures["auc"] = auc
+    def auc(indices: np.ndarray) -> float:
+        both = len(np.unique(labels[indices])) == 2
+        return float(roc_auc_score(labels[indices], probabilities[indices, 1])) if both else float("nan")
+
+    measures = {"top1": top(1), "mean_class": mean_class}
     if classes > 5:
         measures["top5"] = top(5)
+    if classes == 2 and len(np.unique(labels)) == 2:
+        measures["auc"] = auc
     return measures
-
-
-def _intervals(
-    measures: dict[str, Callable[[np.ndarray, np.ndarray], float | None]],
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    bootstrap: int,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    generator = np.random.default_rng(seed)
-    values: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(bootstrap):
-        drawn = generator.integers(0, len(labels), len(labels))
-        for name, measure in measures.items():
-            value = measure(probabilities[drawn], labels[drawn])
-            if value is not None:
-                values[name].append(value)
-    tail = (1 - CONFIDENCE) / 2
-    return {name: tuple(np.quantile(many, [tail, 1 - tail]).tolist()) for name, many in values.items() if many}

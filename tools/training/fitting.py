@@ -102,8 +102,13 @@ def fit(
         maximise=not monitor.endswith("loss"),
         patience=patience,
     )
+    dataset = make_dataset(done)
+    batches, wanted = int(dataset.cardinality()), (epochs - done) * steps_per_epoch
+    # Keras begins again with a stream that ends too early, without a word.
+    if 0 <= batches < wanted:
+        raise InputError(f"Expected make_dataset({done}) to give {wanted} batches. Received {batches}.")
     model.fit(
-        make_dataset(done),
+        dataset,
         initial_epoch=done,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,

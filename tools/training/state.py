@@ -62,7 +62,7 @@ def load_state(path: pathlib.Path, model: keras.Model) -> Record:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
             record = Record(**json.loads(str(arrays.pop(_RECORD))))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"Expected {path} to be the state of a run. Received a file that is not: {error}.") from None
     if set(arrays) != set(variables):
         raise InputError(f"Expected {len(variables)} variables in {path}. Received {len(arrays)}: another model?")
