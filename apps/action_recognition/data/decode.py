@@ -68,7 +68,7 @@ def check_file(path: str) -> os.stat_result:
     return status
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16384)
 def _timeline(path: str, modified: int, size: int) -> Timeline:
     capture = open_capture(path, raw=True)
     try:
