@@ -21,8 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.action_recognition.data.augmentation import preprocess
-from apps.action_recognition.data.spec import ClipSpec
+from apps.action_recognition.data import ClipSpec, preprocess
 from tools.errors import InputError
 from tools.saved_model import Published, Signature, publish
 
@@ -95,30 +94,38 @@ def signatures(model: keras.Model, spec: ClipSpec) -> dict[str, Signature]:
     def expected_of_frames(batch: np.ndarray) -> dict[str, np.ndarray]:
         return expected("probabilities", np.stack([preprocess(one, spec) for one in batch]))
 
-    def probabilities(clip: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(clip, training=False)}
+    # One function for all signatures: the network is traced, stored and loaded once and not four times.
+    @tf.function(input_signature=[tf.TensorSpec((None, *spec.shape), tf.float32)], autograph=False)
+    def forward(clip: tf.Tensor) -> dict[str, tf.Tensor]:
+        return both(clip, training=False)
+
+    def select(output: str, clip: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {output: forward(clip)[output]}
 
     clips = {"clip": tf.TensorSpec((None, *spec.shape), tf.float32)}
     raw = {"frames": tf.TensorSpec((None, spec.frames, None, None, 3), tf.uint8)}
     jpeg = {"frames": tf.TensorSpec((None, spec.frames), tf.string)}
     return {
         "serving_default": Signature(
-            probabilities, clips, {"clip": clip}, lambda inputs: expected("probabilities", inputs["clip"])
+            lambda clip: select("probabilities", clip),
+            clips,
+            {"clip": clip},
+            lambda inputs: expected("probabilities", inputs["clip"]),
         ),
         "uint8": Signature(
-            lambda frames: probabilities(preprocess_frames(frames, spec)),
+            lambda frames: select("probabilities", preprocess_frames(frames, spec)),
             raw,
             {"frames": frames},
             lambda inputs: expected_of_frames(inputs["frames"]),
         ),
         "encoded_frames": Signature(
-            lambda frames: probabilities(preprocess_jpeg(frames, spec)),
+            lambda frames: select("probabilities", preprocess_jpeg(frames, spec)),
             jpeg,
             {"frames": encoded},
             lambda inputs: expected_of_frames(np.stack([_decode(one) for one in inputs["frames"]])),
         ),
         "features": Signature(
-            lambda clip: {"features": both(clip, training=False)["features"]},
+            lambda clip: select("features", clip),
             clips,
             {"clip": clip},
             lambda inputs: expected("features", inputs["clip"]),

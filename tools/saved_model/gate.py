@@ -71,7 +71,7 @@ def check(
             _check_refusal(run, answer)
             continue
         if isinstance(answer, c_api.StatusError):
-            raise GateError(f"The gate: Expected an answer to {run.label}. Received {answer}.")
+            raise GateError(f"The gate: Expected an answer to {run.label}. Received {_one_line(str(answer))}")
         for name, difference in _compare(run, answer, tolerance).items():
             worst = report[run.signature].setdefault(name, difference)
             report[run.signature][name] = {key: max(worst[key], difference[key]) for key in difference}
@@ -198,7 +198,7 @@ def _check_refusal(run: Run, answer: dict[str, np.ndarray] | c_api.StatusError) 
     if not isinstance(answer, c_api.StatusError):
         raise GateError(f"The gate: Expected {run.label} to be refused. Received an answer.")
     if answer.code != INVALID_ARGUMENT:
-        raise GateError(f"The gate: Expected INVALID_ARGUMENT (3) for {run.label}. Received {answer}.")
+        raise GateError(f"The gate: Expected INVALID_ARGUMENT (3) for {run.label}. Received {_one_line(str(answer))}")
 
 
 def _compare(run: Run, answer: dict[str, np.ndarray], tolerance: float) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,8 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
     try:
         archive.write_out(str(path), verbose=False)
     except tf.errors.OpError as error:
-        message = " ".join(str(error.message).split())
+        # TensorFlow wraps the reason in the names of its own functions.
+        message = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error.message)).split())
         raise OSError(f"The SavedModel could not be written under {path.parent}: {message}") from error
 
 

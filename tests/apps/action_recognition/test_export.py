@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.action_recognition.data.augmentation import preprocess
-from apps.action_recognition.data.presets import PRESETS
-from apps.action_recognition.data.spec import ClipSpec
+from apps.action_recognition.data import PRESETS, ClipSpec, preprocess, raw_clip, read_clip
 from apps.action_recognition.export import export, preprocess_frames, preprocess_jpeg
 from tools.errors import InputError
 from tools.saved_model import gate, graph
@@ -120,6 +118,13 @@ class TestSignatures:
         frames = random_frames(50, 70, count=2)
         expected = model(np.stack([preprocess(one, SPEC) for one in frames]))
         np.testing.assert_allclose(ask(result.path, ("uint8", frames))[0], expected, rtol=1e-5)
+
+    @pytest.mark.real_data
+    def test_frames_of_a_video_answer_as_its_clip(self, published, real_data):
+        model, result = published
+        path = real_data / "videos" / "clips" / "kinetics_arm_wrestling.mp4"
+        (received,) = ask(result.path, ("uint8", raw_clip(path, SPEC)[None]))
+        np.testing.assert_allclose(received, model(read_clip(path, SPEC)[None]), rtol=1e-5)
 
     def test_jpeg_frames_answer_as_their_pixels(self, published):
         _, result = published
