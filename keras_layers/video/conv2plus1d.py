@@ -77,7 +77,7 @@ class Conv2Plus1D(keras.layers.Layer):
 
     Example:
         >>> layer = Conv2Plus1D(64, kernel_size=3, strides=(1, 2, 2))
-        >>> layer(keras.ops.zeros((1, 8, 56, 56, 32))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 8, 56, 56, 32))).shape)
         (1, 8, 28, 28, 64)
 
     Reference:

@@ -81,6 +81,10 @@ def check_config(case: LayerCase, tmp_path: pathlib.Path) -> None:
     if case.complete:
         assert case.arguments.keys() == parameters.keys()
         assert not [name for name, default in parameters.items() if case.arguments[name] == default]
+        # Each value told is the layer's own: with the default instead, the configuration tells something else.
+        for name, default in parameters.items():
+            if default is not inspect.Parameter.empty:
+                assert case.make(**{name: default}).get_config()[name] != config[name], name
 
     text = json.dumps(keras.saving.serialize_keras_object(layer))
     restored = keras.saving.deserialize_keras_object(json.loads(text))

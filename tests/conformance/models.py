@@ -84,16 +84,24 @@ def check_facts(registry: Registry, name: str) -> None:
 
 
 def check_forward(case: ModelCase, tmp_path: pathlib.Path) -> None:
-    """Probabilities: float32, finite, not negative, with a sum of 1, and each input's own."""
-    model, inputs = case.make(), case.inputs(2)
+    """Probabilities are float32 and the softmax of the logits, which are finite, and each input's own."""
+    model, inputs = case.make(classifier_activation=None), case.inputs(2)
     randomise(model)
-    outputs = model.predict(inputs, verbose=0)
-    assert outputs.shape == (2, case.classes) == (2, *model.output_shape[1:])
-    assert outputs.dtype == np.float32
-    assert (outputs >= 0).all()
-    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(model.predict(inputs[1:], verbose=0), outputs[1:], rtol=1e-3, atol=1e-5)
-    assert np.abs(outputs[0] - outputs[1]).max() > 1e-6
+    logits = model.predict(inputs, verbose=0)
+    assert logits.shape == (2, case.classes) == (2, *model.output_shape[1:])
+    assert np.isfinite(logits).all()
+    largest = np.abs(logits).max()
+    np.testing.assert_allclose(model.predict(inputs[1:], verbose=0), logits[1:], atol=1e-4 * largest)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3 * largest
+
+    classifier = case.make()
+    classifier.set_weights(model.get_weights())
+    probabilities = classifier.predict(inputs, verbose=0)
+    assert probabilities.dtype == np.float32
+    exponential = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        probabilities, exponential / exponential.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-5
+    )
 
 
 def check_half_precision(case: ModelCase, tmp_path: pathlib.Path) -> None:

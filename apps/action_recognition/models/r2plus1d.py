@@ -167,7 +167,13 @@ def _block(x: Any, filters: int, stride: int, rule: ChannelRule, name: str) -> A
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
         shortcut = keras.layers.Conv3D(
-            filters, 1, stride, use_bias=False, kernel_initializer=_initializer(), name=f"{name}_shortcut"
+            filters,
+            kernel_size=1,
+            strides=stride,
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer=_initializer(),
+            name=f"{name}_shortcut",
         )(x)
         shortcut = _normalization(rule, f"{name}_shortcut")(shortcut)
 
@@ -185,7 +191,7 @@ def _head(
 ) -> Any:
     if pooling is None:
         return keras.layers.Activation("linear", dtype="float32", name="features")(x)
-    x = POOLING[pooling](dtype="float32", name="global_pool")(x)
+    x = POOLING[pooling](data_format="channels_last", dtype="float32", name="global_pool")(x)
     if not include_top:
         return x
     if dropout:
@@ -230,8 +236,8 @@ def _validated_shape(input_shape: Any) -> tuple[int | None, ...]:
     for axis, length, shortest in zip(axes, input_shape[:3], SHORTEST_CLIP, strict=True):
         if length is not None and positive_integer(length, f"input_shape ({axis})") < shortest:
             raise ValueError(
-                f"Expected `input_shape` to have at least {shortest} in {axis}, by which the network's strides divide. "
-                f"Received {input_shape!r}."
+                f"Expected `input_shape` to have at least {shortest} in {axis}: the strides of the network divide by "
+                f"that. Received {input_shape!r}."
             )
     return tuple(input_shape)
 

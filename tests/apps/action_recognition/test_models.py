@@ -1,9 +1,11 @@
 """Every registered model against its table, its contract, and the reference implementation."""
 
+import keras
 import numpy as np
 import pytest
 
 from apps.action_recognition import checkpoints, models
+from apps.action_recognition.data import PRESETS
 from tests.conformance.models import CHECKS, ModelCase, check_facts, check_forward, name_of
 from tests.conformance.parity import read_card
 from tools.errors import InputError
@@ -44,6 +46,27 @@ def test_r2plus1d_18_answers_as_torchvision_does():
     checkpoints.assign(model, card.arrays, source="torchvision")
     assert card.parameters == models.info("r2plus1d_18").parameters
     card.assert_agrees(model(card.inputs[0], training=False))
+
+
+def test_the_two_channel_rules():
+    # (channels between, epsilon) of the block that first widens; VMZ's network is the authors' own.
+    expected = {
+        "r2plus1d_18": ((230, 230), 1e-5),
+        "r2plus1d_18_vmz": ((230, 288), 1e-3),
+        "r2plus1d_34": ((230, 288), 1e-3),
+    }
+    for name, (between, epsilon) in expected.items():
+        model = models.create(name)
+        convolutions = [model.get_layer(f"conv3_block1_conv{number}") for number in (1, 2)]
+        assert tuple(layer.spatial.filters for layer in convolutions) == between
+        normalizations = [
+            layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        assert {(layer.epsilon, layer.momentum) for layer in normalizations} == {(epsilon, 0.9)}
+
+
+def test_the_preprocessing_of_every_model_is_known():
+    assert {models.info(name).preprocessing for name in models.names()} <= PRESETS.keys()
 
 
 def test_free_lengths_give_the_network_of_fixed_ones():
