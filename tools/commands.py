@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tools.errors import InputError
+from tools.quiet import import_tensorflow_quietly
 
 Item = TypeVar("Item")
 
@@ -55,8 +56,8 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
     if not hasattr(options, "run"):
         parser.print_help(sys.stderr)
         return WRONG_USE
-    # TensorFlow's C++ start-up lines are no news to the user of a command.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if options.debug else "3")
+    if not options.debug:
+        import_tensorflow_quietly()
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
