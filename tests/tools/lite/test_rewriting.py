@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_layers import Conv2Plus1D
+from keras_layers.video.temporal_difference import TemporalDifference
 from tools.errors import InputError
 from tools.lite import rewrite
 
@@ -88,6 +89,7 @@ def test_pooling_is_equal(kind, window, strides, padding, of):
     [
         [layers.ZeroPadding3D(((0, 2), (1, 0), (3, 1))), layers.ZeroPadding3D(1), layers.Conv3D(2, 3)],
         [layers.ZeroPadding3D(2), layers.MaxPooling3D(3)],
+        [TemporalDifference(), layers.Conv3D(2, 3)],
         [layers.Cropping3D(((1, 0), (2, 1), (0, 3)))],
         [layers.UpSampling3D((2, 3, 1))],
         [layers.TimeDistributed(layers.Conv2D(4, 3)), layers.GlobalMaxPooling3D()],

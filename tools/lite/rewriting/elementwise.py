@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from tools.errors import InputError
-from tools.lite.rewriting.feature import Feature
+from tools.lite.rewriting.feature import Feature, take_frames
 from tools.lite.rewriting.table import rule
 
 
@@ -114,6 +114,15 @@ def concatenate(context, layer, features: list[Feature]) -> Feature:
     shape[axis - 1] = sum(feature.shape[axis - 1] for feature in features)
     joined = keras.layers.Concatenate(axis=place, name=context.name())([feature.tensor(form) for feature in features])
     return Feature(context, shape, {form: joined})
+
+
+@rule("keras_layers>TemporalDifference")
+def temporal_difference(context, layer, feature: Feature) -> Feature:
+    """All frames but the first less all but the last."""
+    count = feature.shape[0] - 1
+    later, earlier = (take_frames(feature, start, count, 1) for start in (1, 0))
+    subtract = keras.layers.Subtract(name=context.name())
+    return Feature(context, later.shape, {"time": subtract([later.tensor("time"), earlier.tensor("time")])})
 
 
 @rule("Flatten", "Reshape")
