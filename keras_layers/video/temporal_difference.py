@@ -30,7 +30,7 @@ class TemporalDifference(keras.layers.Layer):
         ValueError: for an input that is not of rank 5 or has fewer than 2 frames.
 
     Example:
-        >>> TemporalDifference()(keras.ops.zeros((1, 16, 112, 112, 3))).shape
+        >>> tuple(TemporalDifference()(keras.ops.zeros((1, 16, 112, 112, 3))).shape)
         (1, 15, 112, 112, 3)
 
     Reference:
