@@ -14,6 +14,7 @@ import numpy as np
 
 from tools.errors import InputError
 from tools.serving.errors import HTTP_STATUS, ServingError, invalid
+from tools.serving.json_response import shortest
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -277,9 +278,9 @@ def _states(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _listed(array: np.ndarray) -> Any:
     """Nested lists; bytes become base64 objects."""
     array = np.asarray(array)
-    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
-        return array.tolist()
-    if array.dtype.kind in "biu":
+    if array.dtype == np.float32:
+        return shortest(array).tolist()
+    if array.dtype.kind in "biu" or array.dtype in (np.float16, np.float64):
         return array.tolist()
     if array.dtype.kind in "SUO":
         return _listed_strings(array.tolist())

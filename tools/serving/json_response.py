@@ -17,6 +17,9 @@ from tools.serving.errors import invalid
 
 _WRITABLE = {"float32", "float64", "int32", "int16", "int8", "uint8", "int64", "uint32", "uint64", "bool", "object"}
 
+# Powers of ten up to 22 are exact in float64: dividing by one of them gives the number nearest to a decimal text.
+_POWERS = 10.0 ** np.arange(23)
+
 
 def format_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     """Writes the body of a predict response.
@@ -84,14 +87,13 @@ def shortest(array: np.ndarray) -> np.ndarray:
     single = np.ascontiguousarray(array, np.float32).reshape(-1)
     result = single.astype(np.float64)
     magnitude = np.abs(result)
-    # Powers of ten up to 22 are exact in float64, so that one division gives the number nearest to the decimal text.
     easy = (magnitude > 1e-13) & (magnitude < 1e22)
     pending = np.flatnonzero(easy)
     exponents = np.floor(np.log10(magnitude[pending])).astype(np.int64)
     for digits in (6, 7, 8, 9):
         values = result[pending]
         powers = digits - 1 - exponents
-        up, down = 10.0 ** np.maximum(powers, 0), 10.0 ** np.maximum(-powers, 0)
+        up, down = _POWERS[np.maximum(powers, 0)], _POWERS[np.maximum(-powers, 0)]
         candidates = np.rint(values * up / down) / up * down
         exact = candidates.astype(np.float32) == single[pending]
         result[pending[exact]] = candidates[exact]

@@ -10,7 +10,6 @@ import binascii
 import itertools
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,7 +43,6 @@ _PARSE_ERRORS = {
     "Invalid \\escape": "Invalid escape character in string.",
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
 }
-_PERHAPS_TOO_BIG = re.compile(r"[eE]\+?\d{3}|\d{300}")
 
 
 def parse_request(
@@ -63,6 +61,14 @@ def parse_request(
         ServingError: INVALID_ARGUMENT with TensorFlow Serving's text, or UNIMPLEMENTED for a type JSON cannot carry.
     """
     document = _parse(body)
+    name, inputs, rows = _read(document, inputs_of)
+    if any(array.dtype.kind == "f" and np.isinf(array).any() for array in inputs.values()):
+        # The number may have been too big to be one; looking at each as it is parsed is too slow for every request.
+        _parse(body, parse_float=_finite)
+    return name, inputs, rows
+
+
+def _read(document: dict, inputs_of: Callable[[str], Mapping[str, Any]]) -> tuple[str, dict[str, np.ndarray], bool]:
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
@@ -84,7 +90,7 @@ def parse_request(
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _parse(body: bytes) -> dict:
+def _parse(body: bytes, parse_float: Callable[[str], float] | None = None) -> dict:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -94,9 +100,7 @@ def _parse(body: bytes) -> dict:
         raise invalid("JSON Parse error: The document is empty")
     try:
         # What follows the first value is ignored, as in TensorFlow Serving.
-        document, _ = json.JSONDecoder().raw_decode(text, start)
-        if _PERHAPS_TOO_BIG.search(text):
-            json.JSONDecoder(parse_float=_finite).raw_decode(text, start)
+        document, _ = json.JSONDecoder(parse_float=parse_float).raw_decode(text, start)
     except json.JSONDecodeError as error:
         offset = len(text[: error.pos].encode("utf-8", "surrogatepass"))
         message = _PARSE_ERRORS.get(error.msg, f"{error.msg}.")
