@@ -7,11 +7,12 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from apps.action_recognition import checkpoints, models
 from apps.action_recognition.data import (
@@ -31,6 +32,7 @@ from tools.files import replacing, write_json
 from tools.training import Training, check_free, fit, make_learning_rate, make_optimizer, open_run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+MONITORS = ("accuracy", "loss", "val_accuracy", "val_loss")
 REPRESENTATIVE_CLIPS = 32
 # The recipe, as shares of its 45 epochs: warm-up for 10, the rate divided by 10 after 20, 30 and 40.
 RECIPE_EPOCHS = 45
@@ -165,9 +167,24 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         spec = clip_spec(config, model)
         steps = -(-len(training) // config.batch_size)
         compile_model(model, config, steps)
+        make_dataset, validation_batches = streams(config, training, validation, spec)
+        weights = class_weights(config, training)
         folder = open_run(run_folder, describe(config, training, validation, spec), resume=resume)
         write_representative(folder / "representative.npz", training, spec, config.seed)
-        result = readable(lambda: run_fit(model, config, folder, training, validation, spec, steps, resume))
+        result = readable(
+            lambda: fit(
+                model,
+                make_dataset,
+                steps_per_epoch=steps,
+                epochs=config.epochs,
+                run_folder=folder,
+                validation=validation_batches,
+                monitor=config.monitor,
+                patience=config.patience,
+                class_weight=weights,
+                resume=resume,
+            )
+        )
     return write_report(folder, result, training, validation, spec, config)
 
 
@@ -182,6 +199,11 @@ def check(config: TrainingConfig) -> None:
     for name in ("epochs", "batch_size"):
         if getattr(config, name) < 1:
             raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
+    monitors = MONITORS if config.validation or config.validation_fraction else MONITORS[:2]
+    if config.monitor not in (None, *monitors):
+        raise InputError(f"Expected monitor to be one of {', '.join(monitors)}. Received {config.monitor!r}.")
+    if config.patience is not None and config.patience < 1:
+        raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
     if config.seed < 0:
         raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
     models.info(config.model)
@@ -212,7 +234,9 @@ def build(config: TrainingConfig, classes: tuple[str, ...]) -> keras.Model:
 
 def clip_spec(config: TrainingConfig, model: keras.Model) -> ClipSpec:
     """The clip that the model takes."""
-    frames, height, width, _ = model.input_shape[1:]
+    frames, height, width, channels = model.input_shape[1:]
+    if None in (frames, height, width) or channels != 3:
+        raise InputError(f"Expected input_shape to be (frames, height, width, 3). Received {model.input_shape[1:]}.")
     preset = config.preset or models.info(config.model).preprocessing
     return ClipSpec(frames=frames, size=(height, width), frame_rate=config.frame_rate, preset=preset)
 
@@ -271,19 +295,13 @@ def class_weights(config: TrainingConfig, videos: VideoList) -> dict[int, float]
     return {label: float(config.class_weight[name]) for label, name in enumerate(videos.classes)}
 
 
-def run_fit(
-    model: keras.Model,
-    config: TrainingConfig,
-    folder: pathlib.Path,
-    training: VideoList,
-    validation: VideoList | None,
-    spec: ClipSpec,
-    steps_per_epoch: int,
-    resume: bool,
-) -> Training:
-    """Runs the epochs that are left."""
+def streams(
+    config: TrainingConfig, training: VideoList, validation: VideoList | None, spec: ClipSpec
+) -> tuple[Callable[[int], tf.data.Dataset], tf.data.Dataset | None]:
+    """The training batches from an epoch on, as `tools.training.fit` asks for them, and the validation batches."""
+    augmentation = Augmentation.from_dict(config.augmentation)
 
-    def make_dataset(done: int):
+    def make_dataset(done: int) -> tf.data.Dataset:
         return clip_dataset(
             training,
             spec,
@@ -292,21 +310,11 @@ def run_fit(
             seed=config.seed,
             first_epoch=done,
             epochs=config.epochs - done,
-            augmentation=Augmentation.from_dict(config.augmentation),
+            augmentation=augmentation,
         )
 
-    return fit(
-        model,
-        make_dataset,
-        steps_per_epoch=steps_per_epoch,
-        epochs=config.epochs,
-        run_folder=folder,
-        validation=validation and clip_dataset(validation, spec, config.batch_size, training=False),
-        monitor=config.monitor,
-        patience=config.patience,
-        class_weight=class_weights(config, training),
-        resume=resume,
-    )
+    make_dataset(0)
+    return make_dataset, validation and clip_dataset(validation, spec, config.batch_size, training=False)
 
 
 def describe(
@@ -382,8 +390,4 @@ def precision(name: str):
 
 def strategy(mirrored: bool):
     """The scope in which variables are made: of all local GPUs, or of one device."""
-    if not mirrored:
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy().scope()
+    return tf.distribute.MirroredStrategy().scope() if mirrored else contextlib.nullcontext()

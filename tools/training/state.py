@@ -78,8 +78,10 @@ def load_state(path: pathlib.Path, model: keras.Model) -> Record:
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    # A LossScaleOptimizer that is built twice has some of its variables twice.
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
     # By position: paths hold counters of the process (seed_generator_7) and need not be the same in the next one.
-    model.optimizer.build(model.trainable_variables)
     owners = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {f"{owner}/{index:05d}": item for owner, items in owners.items() for index, item in enumerate(items)}
 
