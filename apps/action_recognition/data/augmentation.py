@@ -15,7 +15,7 @@ from apps.action_recognition.data.spec import ClipSpec
 from tools.errors import InputError
 
 # ITU-R BT.601, as in OpenCV and in torchvision's adjust_saturation.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +84,11 @@ class Draw:
     contrast: float = 1.0
     saturation: float = 1.0
 
+    @property
+    def colours(self) -> bool:
+        """Whether any colour changes."""
+        return (self.brightness, self.contrast, self.saturation) != (1.0, 1.0, 1.0)
+
 
 def draw(augmentation: Augmentation, generator: np.random.Generator) -> Draw:
     """Draws one outcome; always the same number of random values, so that one setting does not move another."""
@@ -125,19 +130,30 @@ def crop_frame(frame: np.ndarray, rules: Preset, size: tuple[int, int], outcome:
 
 def finish(frames: np.ndarray, rules: Preset, outcome: Draw) -> np.ndarray:
     """Cropped uint8 frames (T, H, W, 3) to float32: flip, colour, normalisation, one outcome for the whole clip."""
-    if outcome.flip:
-        frames = frames[:, :, ::-1]
-    if (outcome.brightness, outcome.contrast, outcome.saturation) != (1.0, 1.0, 1.0):
-        frames = _colour(frames.astype(np.float32), outcome)
-    return np.ascontiguousarray(rules.normalise(frames))
+    import cv2
+
+    if outcome.flip or outcome.colours:
+        lines = frames.reshape(-1, *frames.shape[2:])
+        if outcome.flip:
+            lines = cv2.flip(lines, 1)
+        if outcome.colours:
+            lines = _colour(lines.astype(np.float32), outcome)
+        frames = lines.reshape(frames.shape)
+    return rules.normalise(frames)
 
 
-def _colour(frames: np.ndarray, outcome: Draw) -> np.ndarray:
-    frames = np.clip(frames * np.float32(outcome.brightness), 0.0, 255.0)
-    mean = np.float32((frames @ LUMA).mean(dtype=np.float64))
-    frames = np.clip(mean + np.float32(outcome.contrast) * (frames - mean), 0.0, 255.0)
-    grey = (frames @ LUMA)[..., None]
-    return np.clip(grey + np.float32(outcome.saturation) * (frames - grey), 0.0, 255.0)
+def _colour(pixels: np.ndarray, outcome: Draw) -> np.ndarray:
+    """Changes float32 pixels (rows, columns, 3) in place where it can, and returns them."""
+    import cv2
+
+    pixels *= np.float32(outcome.brightness)
+    np.clip(pixels, 0.0, 255.0, out=pixels)
+    mean = float(np.dot(cv2.mean(pixels)[:3], LUMA))
+    pixels *= np.float32(outcome.contrast)
+    pixels += np.float32((1.0 - outcome.contrast) * mean)
+    np.clip(pixels, 0.0, 255.0, out=pixels)
+    pixels = cv2.transform(pixels, outcome.saturation * np.eye(3) + (1.0 - outcome.saturation) * LUMA)
+    return np.clip(pixels, 0.0, 255.0, out=pixels)
 
 
 def preprocess(frames: np.ndarray, spec: ClipSpec) -> np.ndarray:

@@ -82,7 +82,7 @@ def read_views(path: str | os.PathLike, spec: ClipSpec, clips: int = 10, crops: 
         return np.stack([frame[top : top + size[0], left : left + size[1]] for top, left in places])
 
     frames = decode.decode(path, plan, cropped)
-    return np.ascontiguousarray(rules.normalise(frames.swapaxes(1, 2))).reshape(clips * crops, *spec.shape)
+    return rules.normalise(frames.swapaxes(1, 2)).reshape(clips * crops, *spec.shape)
 
 
 def _indices(line: Timeline, spec: ClipSpec, start: float | None, path: str | os.PathLike) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a list of videos to batches: a `tf.data.Dataset` that decodes in parallel and is the same on every machine.
+"""From a list of videos to batches: a `tf.data.Dataset` that decodes in parallel and does not depend on the threads.
 
 What an element holds is a pure function of (seed, epoch, video): every random value comes from a generator seeded with
 those three, so neither the number of threads nor the epoch at which a run was resumed changes a bit.
