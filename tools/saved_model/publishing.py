@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -21,6 +22,7 @@ from tools.saved_model.versions import new_version
 
 if TYPE_CHECKING:
     import keras
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 DEFAULT_SIGNATURE = "serving_default"
 EXTRA = "assets.extra"
@@ -77,13 +79,7 @@ def publish(
         started = time.monotonic()
         _write(model, signatures, new.path)
         saved_model = graph.read(new.path)
-        refused = graph.refused_operations(saved_model)
-        if refused:
-            raise InputError(
-                f"Expected a graph that a stock TensorFlow Serving runs. Received {name!r}, in which "
-                f"{'; '.join(refused[:5])}{f' and {len(refused) - 5} more' if len(refused) > 5 else ''}."
-            )
-        _check_labels(labels, graph.signatures(saved_model)[DEFAULT_SIGNATURE][1])
+        _check_graph(saved_model, name, labels)
         extra = new.path / EXTRA
         extra.mkdir()
         _write_warm_up(extra / WARM_UP, name, signatures)
@@ -103,12 +99,9 @@ def publish(
         text = json.dumps(model_card, indent=2, allow_nan=False, ensure_ascii=False)
         (extra / "model.json").write_text(text + "\n", encoding="utf-8")
         path = new.commit()
-    report = {
-        **model_card,
-        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        "seconds": {"write": written - started, "gate": time.monotonic() - written},
-    }
-    return Published(path, new.committed, report)
+    seconds = {"write": written - started, "gate": time.monotonic() - written}
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return Published(path, new.committed, {**model_card, "bytes": size, "seconds": seconds})
 
 
 def _check_arguments(model: Any, signatures: Any, labels: Any, card: Any, tolerance: float) -> None:
@@ -136,11 +129,16 @@ def _check_arguments(model: Any, signatures: Any, labels: Any, card: Any, tolera
         raise InputError(f"Expected `tolerance` from 0 to below 1. Received {tolerance!r}.")
 
 
-def _check_labels(labels: Sequence[str] | None, outputs: dict[str, graph.Port]) -> None:
-    if labels is None:
-        return
-    sizes = {name: port.shape[-1] for name, port in outputs.items() if port.shape}
-    if not {len(labels), -1} & set(sizes.values()):
+def _check_graph(saved_model: SavedModel, name: str, labels: Sequence[str] | None) -> None:
+    refused = graph.refused_operations(saved_model)
+    if refused:
+        raise InputError(
+            f"Expected a graph that a stock TensorFlow Serving runs. Received {name!r}, in which "
+            f"{'; '.join(refused[:5])}{f' and {len(refused) - 5} more' if len(refused) > 5 else ''}."
+        )
+    outputs = graph.signatures(saved_model)[DEFAULT_SIGNATURE][1]
+    sizes = {key: port.shape[-1] for key, port in outputs.items() if port.shape}
+    if labels is not None and not {len(labels), -1} & set(sizes.values()):
         raise InputError(f"Expected a label for each class: last axis of {sizes}. Received {len(labels)} labels.")
 
 
@@ -193,7 +191,7 @@ def _write_warm_up(path: pathlib.Path, name: str, signatures: dict[str, Signatur
             writer.write(log.SerializeToString())
 
 
-def _describe(saved_model: Any) -> dict[str, Any]:
+def _describe(saved_model: SavedModel) -> dict[str, Any]:
     import tensorflow as tf
 
     def describe(ports: dict[str, graph.Port]) -> dict[str, Any]:
@@ -223,5 +221,13 @@ def _parity(differences: dict[str, dict[str, dict[str, float]]], tolerance: floa
 
 
 def _library_versions() -> dict[str, str]:
-    packages = {package: importlib.metadata.version(package) for package in ("tensorflow", "keras", "numpy", "kapps")}
-    return {"python": platform.python_version(), **packages}
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    versions = {"python": platform.python_version()}
+    versions |= {module.__name__: module.__version__ for module in (tf, keras, np)}
+    # A checkout that is only on the path has no version of its own.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["kapps"] = importlib.metadata.version("kapps")
+    return versions
