@@ -20,7 +20,7 @@ import keras
 
 from keras_layers.precision import float32_variables
 from keras_layers.validation import activation, fraction, one_of, positive_integer, positive_integers
-from keras_layers.video import Conv2Plus1D, parameter_matched_filters
+from keras_layers.video import Conv2Plus1D, TemporalDifference, parameter_matched_filters
 from tools.errors import InputError
 from tools.registry import ModelInfo
 
@@ -48,10 +48,10 @@ CHANNEL_RULES = {
 # Blocks in conv2_x, conv3_x, conv4_x and conv5_x.
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 STAGE_STRIDES = (1, 2, 2, 2)
-SHORTEST_CLIP = (8, 16, 16)
 STEM_INTERMEDIATE_FILTERS = (45, 64)
 MOMENTUM = 0.9
 KERNEL = (3, 3, 3)
+MODALITIES = ("rgb", "rgb_difference")
 POOLING = {"avg": keras.layers.GlobalAveragePooling3D, "max": keras.layers.GlobalMaxPooling3D}
 
 
@@ -70,6 +70,7 @@ def R2Plus1D(
     include_top: bool = True,
     pooling: str | None = "avg",
     classifier_activation: str | None = "softmax",
+    modality: str = "rgb",
 ) -> keras.Model:
     """R(2+1)D for clips.
 
@@ -79,8 +80,7 @@ def R2Plus1D(
             batch normalization with epsilon 1e-5) or "vmz" (computed for each convolution, epsilon 1e-3; the paper's
             authors' code and the IG-65M weights). Weights of the one do not fit the other.
         widths: channels of the four stages.
-        input_shape: (frames, height, width, channels); all but the channels may be None, or at least 8 frames of
-            16 x 16.
+        input_shape: (frames, height, width, channels); all but the channels may be None.
         classes: number of classes.
         dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
         weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
@@ -88,6 +88,8 @@ def R2Plus1D(
         include_top: whether the classifier is part of the model.
         pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
         classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        modality: "rgb", or "rgb_difference" to show the network only what changes from frame to frame (Wang et al.,
+            "Temporal Segment Networks", 2016): one frame fewer, no weights more.
 
     Returns:
         A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
@@ -100,13 +102,23 @@ def R2Plus1D(
     """
     # Layers
     blocks, rule, widths, input_shape = _validated(
-        depth, channel_rule, widths, input_shape, classes, dropout, include_top, pooling, classifier_activation
+        depth,
+        channel_rule,
+        widths,
+        input_shape,
+        classes,
+        dropout,
+        include_top,
+        pooling,
+        classifier_activation,
+        modality,
     )
     clip = keras.Input(input_shape, name="clip", dtype="float32")
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
 
     # Functional graph
-    x = _convolution(widths[0], (3, 7, 7), (1, 2, 2), max(1, stem_filters), rule, "conv1")(clip)
+    x = TemporalDifference(name="difference")(clip) if modality == "rgb_difference" else clip
+    x = _convolution(widths[0], (3, 7, 7), (1, 2, 2), max(1, stem_filters), rule, "conv1")(x)
     x = _normalization(rule, "conv1")(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
     for stage, (count, filters, stride) in enumerate(zip(blocks, widths, STAGE_STRIDES, strict=True), start=2):
@@ -211,6 +223,7 @@ def _validated(
     include_top: bool,
     pooling: str | None,
     classifier_activation: Any,
+    modality: Any,
 ) -> tuple[tuple[int, ...], ChannelRule, tuple[int, ...], tuple[int | None, ...]]:
     try:
         if depth not in BLOCKS:
@@ -221,24 +234,23 @@ def _validated(
         fraction(dropout, "dropout")
         if pooling is not None or include_top:
             one_of(pooling, tuple(POOLING), "pooling")
-        shape = _validated_shape(input_shape)
+        one_of(modality, MODALITIES, "modality")
+        shape = _validated_shape(input_shape, modality)
         activation(classifier_activation, "classifier_activation")
     except ValueError as error:
         raise InputError(str(error)) from error
     return BLOCKS[depth], CHANNEL_RULES[channel_rule], widths, shape
 
 
-def _validated_shape(input_shape: Any) -> tuple[int | None, ...]:
+def _validated_shape(input_shape: Any, modality: str) -> tuple[int | None, ...]:
     if not isinstance(input_shape, tuple | list) or len(input_shape) != 4:
         raise ValueError(f"Expected `input_shape` to be (frames, height, width, channels). Received {input_shape!r}.")
     positive_integer(input_shape[3], "input_shape[3] (channels)")
-    axes = ("frames", "height", "width")
-    for axis, length, shortest in zip(axes, input_shape[:3], SHORTEST_CLIP, strict=True):
-        if length is not None and positive_integer(length, f"input_shape ({axis})") < shortest:
-            raise ValueError(
-                f"Expected `input_shape` to have at least {shortest} in {axis}: the strides of the network divide by "
-                f"that. Received {input_shape!r}."
-            )
+    for axis, length in zip(("frames", "height", "width"), input_shape[:3], strict=True):
+        if length is not None:
+            positive_integer(length, f"input_shape ({axis})")
+    if modality == "rgb_difference" and input_shape[0] == 1:
+        raise ValueError(f"Expected `input_shape` to have at least 2 frames to subtract. Received {input_shape!r}.")
     return tuple(input_shape)
 
 

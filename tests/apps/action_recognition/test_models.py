@@ -102,6 +102,22 @@ def test_parts_of_the_head():
     np.testing.assert_allclose(full(clip, training=False), exponential / exponential.sum(), rtol=1e-4)
 
 
+def test_the_difference_modality_is_the_network_on_differences():
+    def make(frames, **arguments):
+        return models.create("r2plus1d_tiny", input_shape=(frames, 32, 32, 3), classes=7, **arguments)
+
+    plain, difference = make(8), make(9, modality="rgb_difference")
+    difference.set_weights(plain.get_weights())
+    clip = np.random.default_rng(0).standard_normal((2, 9, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(difference(clip), plain(clip[:, 1:] - clip[:, :-1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(difference(clip + 3.0), difference(clip), rtol=1e-3, atol=1e-5)
+
+
+def test_a_clip_shorter_than_the_strides_is_padded_as_the_reference_pads_it():
+    model = models.create("r2plus1d_tiny", input_shape=(1, 8, 8, 3), include_top=False, pooling=None)
+    assert model.output_shape == (None, 1, 1, 1, 128)
+
+
 def test_any_number_of_channels():
     assert models.create("r2plus1d_tiny", input_shape=(8, 32, 32, 2)).input_shape == (None, 8, 32, 32, 2)
 
@@ -115,8 +131,9 @@ def test_any_number_of_channels():
         ({"classes": 0}, "`classes` to be a positive integer. Received 0"),
         ({"dropout": 1.0}, "`dropout` to be a number of at least 0 and less than 1. Received 1.0"),
         ({"input_shape": (56, 56, 3)}, r"\(frames, height, width, channels\). Received \(56, 56, 3\)"),
-        ({"input_shape": (4, 56, 56, 3)}, "at least 8 in frames"),
-        ({"input_shape": (8, 56, 8, 3)}, "at least 16 in width"),
+        ({"input_shape": (0, 56, 56, 3)}, r"input_shape \(frames\)` to be a positive integer. Received 0"),
+        ({"modality": "flow"}, "`modality` to be one of 'rgb', 'rgb_difference'. Received 'flow'"),
+        ({"input_shape": (1, 56, 56, 3), "modality": "rgb_difference"}, "at least 2 frames to subtract"),
         ({"input_shape": (8, 56, 56, None)}, "channels.* to be a positive integer. Received None"),
         ({"pooling": None}, "`pooling` to be one of 'avg', 'max'. Received None"),
         ({"include_top": False, "pooling": "sum"}, "`pooling` to be one of 'avg', 'max'. Received 'sum'"),
