@@ -75,11 +75,11 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error in one line; an error that is not the user's says its type and how to see more."""
-    text = " ".join(str(error).split())
+    """The first line of an error's message; an error that is not the user's says its type and how to see more."""
+    first, _, rest = str(error).strip().partition("\n")
     if isinstance(error, InputError | OSError):
-        return text
-    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+        return f"{first} (--debug shows the rest)" if rest else first
+    return f"unexpected {type(error).__name__}: {first} (--debug shows where)"
 
 
 def print_result(options: argparse.Namespace, result: Any, text: Callable[[], str] | str) -> None:

@@ -25,7 +25,8 @@ def raising(error):
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (InputError("Expected a video.\n Received 'a.txt'."), "kapps: error: Expected a video. Received 'a.txt'.\n"),
+        (InputError("Expected a video. Received 'a.txt'."), "kapps: error: Expected a video. Received 'a.txt'.\n"),
+        (InputError("Two differ:\na\nb"), "kapps: error: Two differ: (--debug shows the rest)\n"),
         (FileNotFoundError(2, "No such file or directory", "a.mp4"), "No such file or directory: 'a.mp4'\n"),
         (RuntimeError("deep inside"), "kapps: error: unexpected RuntimeError: deep inside (--debug shows where)\n"),
         (KeyboardInterrupt(), "kapps: interrupted\n"),
