@@ -7,6 +7,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import sys
 import threading
@@ -143,6 +144,8 @@ def _measure_all(options: argparse.Namespace, grpc_port: int, rest_port: int) ->
         "gRPC": lambda: Client(f"127.0.0.1:{grpc_port}"),
         "REST": lambda: RestClient(f"127.0.0.1:{rest_port}"),
     }
+    # The callers' own collections of garbage are no part of the latency.
+    gc.freeze()
     rows = []
     for name, connect in protocols.items():
         for callers in options.callers:

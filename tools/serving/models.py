@@ -89,6 +89,7 @@ class ModelManager:
         for version in versions:
             if version.state == State.AVAILABLE:
                 self._unload(version)
+        gc.unfreeze()
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
@@ -106,7 +107,7 @@ class ModelManager:
             return
         with self._lock:
             self._configs = configs
-        unloaded = False
+        changed = False
         for name in sorted({*configs, *self._models}):
             if self._stopping.is_set():
                 return
@@ -119,10 +120,14 @@ class ModelManager:
                 continue
             if name in configs:
                 self._warn_of_missing(configs[name], aspired)
-            unloaded |= self._update(name, aspired)
-        if unloaded:
-            # Graphs hold themselves in cycles; without this, versions that have gone pile up in memory for a while.
+            changed |= self._update(name, aspired)
+        if changed:
+            # Graphs hold themselves in cycles, so versions that have gone stay in memory until they are collected.
+            # What is left stays: frozen, it no longer takes part in the collections that large JSON sets off, each of
+            # which went through all of TensorFlow's objects and held up every request for some tenths of a second.
+            gc.unfreeze()
             gc.collect()
+            gc.freeze()
 
     def _warn_of_missing(self, config: ModelConfig, aspired: dict[int, pathlib.Path]) -> None:
         missing = sorted(config.specific - set(aspired))
@@ -147,21 +152,24 @@ class ModelManager:
             _log.warning(text)
 
     def _update(self, name: str, aspired: dict[int, pathlib.Path]) -> bool:
+        """Loads and unloads versions of a model; returns whether there were any to load or unload."""
+        changed = False
         with self._lock:
             known = dict(self._models.get(name, {}))
         for number in sorted(aspired, reverse=True):
             version = known.get(number)
             if version is None or _to_try_again(version):
                 known[number] = self._load(name, number, aspired[number])
+                changed = True
             if self._stopping.is_set():
-                return False
+                return changed
         serving = {number for number, version in known.items() if version.state == State.AVAILABLE}
         if aspired and not serving & set(aspired):
-            return False
+            return changed
         for number in sorted(serving - set(aspired)):
             _log.info("Unloading version %d of %s", number, name)
             self._unload(known[number])
-        return bool(serving - set(aspired))
+        return changed or bool(serving - set(aspired))
 
     def _load(self, name: str, number: int, path: pathlib.Path) -> Version:
         version = Version(number, path, State.LOADING, files=_files(path))
