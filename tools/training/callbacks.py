@@ -96,10 +96,10 @@ class Recorder(keras.callbacks.Callback):
         record = self.record
         seconds = round(time.monotonic() - self._started, 3)
         record.history.append({"epoch": epoch, **logs, "learning_rate": self._rate, "seconds": seconds})
-        value = logs[self.monitor] if self.maximise else -logs[self.monitor]
-        best = record.best if self.maximise or record.best is None else -record.best
-        if best is None or value > best:
-            record.best, record.best_epoch = logs[self.monitor], epoch
+        # On a small validation set many epochs have the same accuracy; of those the lowest loss is best.
+        merit = [logs[self.monitor] if self.maximise else -logs[self.monitor], -logs.get("val_loss", logs["loss"])]
+        if record.best_merit is None or merit > record.best_merit:
+            record.best, record.best_epoch, record.best_merit = logs[self.monitor], epoch, merit
         record.stopped_early = self.patience is not None and epoch - record.best_epoch >= self.patience
         record.finished = record.stopped_early or epoch >= self.epochs
 

@@ -68,7 +68,7 @@ def fit(
         run_folder: an existing folder (see `open_run`).
         validation: batches on which the model is measured after every epoch.
         monitor: logged value that decides which epoch is best: lower is better if its name ends in "loss", otherwise
-            higher. Default "val_accuracy" with validation and "accuracy" without.
+            higher; of equal epochs that of the lowest loss. Default "val_accuracy" with validation, else "accuracy".
         patience: epochs without improvement after which to stop; None to go on to the end.
         class_weight: weight of the loss of each class.
         resume: go on from `state.npz` of the folder, if it is there. A finished run is returned as it is.

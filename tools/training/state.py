@@ -25,6 +25,7 @@ class Record:
             "seconds".
         best: best value of the monitored metric, None before the first epoch.
         best_epoch: epoch of the best value, from 1; 0 before the first epoch.
+        best_merit: what epochs are compared by: the monitored value, then the loss, each so that more is better.
         finished: whether the run is over, by its number of epochs or by early stopping.
         stopped_early: whether early stopping ended it.
     """
@@ -32,6 +33,7 @@ class Record:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: float | None = None
     best_epoch: int = 0
+    best_merit: list[float] | None = None
     finished: bool = False
     stopped_early: bool = False
 

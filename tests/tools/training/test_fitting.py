@@ -95,11 +95,24 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path):
             np.testing.assert_array_equal(received, expected)
 
 
+def test_of_epochs_with_the_same_accuracy_the_lowest_loss_is_best(tmp_path):
+    x = tf.constant([[1.0, 0, 0, 0, 0]] * BATCH)
+    easy = tf.data.Dataset.from_tensors((x, tf.ones(BATCH, tf.int32)))
+    model = make_model()
+    model.layers[1].bias.assign([0.0, 9.0])
+    result = run(tmp_path, epochs=3, model=model, make_dataset=lambda done: easy.repeat(9), validation=easy)
+    assert [row["val_accuracy"] for row in result.history] == [1.0] * 3
+    assert result.history[2]["val_loss"] < result.history[0]["val_loss"]
+    assert result.best_epoch == 3
+
+
 def test_early_stopping_counts_the_epochs_without_improvement(tmp_path):
-    result = run(tmp_path, epochs=9, model=make_model(rate=1e-12), monitor="accuracy", patience=2)
+    model = make_model(rate=1e-12)
+    # Weights that float32 cannot move by such steps: every epoch is the same.
+    result = run(tmp_path, epochs=9, model=model, patience=2, monitor="accuracy")
     assert result.stopped_early
     assert [row["epoch"] for row in result.history] == [1, 2, 3]
-    again = run(tmp_path, epochs=9, monitor="accuracy", patience=2, resume=True)
+    again = run(tmp_path, epochs=9, patience=2, monitor="accuracy", resume=True)
     assert again.history == result.history and again.stopped_early
 
 
@@ -174,6 +187,7 @@ def test_a_damaged_state_is_one_clear_error(tmp_path, damage):
 def test_every_precision_is_resumed_exactly(tmp_path, dtype):
     """float16 brings an optimizer with a loss scale, and NumPy's files do not know bfloat16."""
     model, again = make_model(dtype=dtype), make_model(dtype=dtype)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (dtype == "mixed_float16")
     run(tmp_path, epochs=2, model=model)
     run(tmp_path, epochs=2, model=again, resume=True)
     for owner in (lambda model: model, lambda model: model.optimizer):
