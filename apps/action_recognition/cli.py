@@ -142,6 +142,9 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     _add_run(parser)
     parser.add_argument("data", help="a folder of class folders, a .csv or a UCF101 split .txt")
     parser.add_argument("--root", help="folder to which relative paths in lists refer")
+    parser.add_argument(
+        "--split", type=int, help="split of HMDB51, of whose split files DATA is the folder: its test part"
+    )
     parser.add_argument("--clips", type=int, default=10, help="clips of a video (default 10)")
     parser.add_argument("--crops", type=int, default=3, help="crops of a clip (default 3)")
     parser.add_argument("--batch", type=int, default=8, help="views that go through the model together (default 8)")
@@ -161,7 +164,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from tools.files import write_json
 
     run = load_run(options.run_folder, options.which)
-    videos = load_videos(options.data, classes=run.classes, root=options.root)
+    part = {} if options.split is None else {"subset": "test", "split": options.split}
+    videos = load_videos(options.data, classes=run.classes, root=options.root, **part)
     result = evaluate(
         run.model,
         videos,

@@ -65,6 +65,8 @@ def precisions(text: str) -> list[str]:
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--validation": (str, "videos to choose the best epoch by: a folder or list as DATA"),
     "--validation-fraction": (float, "share of each class held out where there is no --validation (default 0.1)"),
+    "--validation-blocks": (None, "hold out the last videos of each class: where neighbours come from one recording"),
+    "--split": (int, "split of HMDB51: DATA is the folder of its split files, --root that of the videos"),
     "--root": (str, "folder to which relative paths in lists refer"),
     "--model": (str, f"see `{COMMAND} models` (default r2plus1d_18)"),
     "--weights": (str, "checkpoint to begin with"),

@@ -32,6 +32,8 @@ from tools.files import replacing, write_json
 from tools.training import Training, check_free, fit, make_learning_rate, make_optimizer, open_run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Fields of the configuration that config.json keeps under "data".
+DATA_FIELDS = ("data", "validation", "validation_fraction", "validation_blocks", "split", "root")
 MONITORS = ("accuracy", "loss", "val_accuracy", "val_loss")
 REPRESENTATIVE_CLIPS = 32
 # The recipe, as shares of its 45 epochs: warm-up for 10, the rate divided by 10 after 20, 30 and 40.
@@ -51,6 +53,9 @@ class TrainingConfig:
         data: training videos, as `load_videos` takes them.
         validation: videos to choose the best epoch by; None takes `validation_fraction` of the training videos.
         validation_fraction: share of each class to hold out, below 1; 0 trains without validation.
+        validation_blocks: hold out the last videos of each class, in the list's order, instead of a random choice:
+            where neighbours come from one recording.
+        split: number of the split of HMDB51, of whose split files `data` is the folder; its training part is used.
         root: folder to which relative paths of the lists refer.
         model: a registered name.
         overrides: arguments of its constructor other than its own.
@@ -85,6 +90,8 @@ class TrainingConfig:
     data: str
     validation: str | None = None
     validation_fraction: float = 0.1
+    validation_blocks: bool = False
+    split: int | None = None
     root: str | None = None
     model: str = "r2plus1d_18"
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -211,12 +218,15 @@ def check(config: TrainingConfig) -> None:
 
 def load_data(config: TrainingConfig) -> tuple[VideoList, VideoList | None]:
     """The training and the validation videos."""
-    videos = load_videos(config.data, root=config.root)
+    part = {} if config.split is None else {"subset": "train", "split": config.split}
+    videos = load_videos(config.data, root=config.root, **part)
     if config.validation is not None:
         return videos, load_videos(config.validation, classes=videos.classes, root=config.root)
     if not config.validation_fraction:
         return videos, None
-    training, validation = split_videos(videos, config.validation_fraction, config.seed)
+    training, validation = split_videos(
+        videos, config.validation_fraction, config.seed, blocks=config.validation_blocks
+    )
     return dataclasses.replace(training, skipped=videos.skipped), validation
 
 
@@ -322,7 +332,7 @@ def describe(
 ) -> dict[str, Any]:
     """The config.json of the run."""
     fields = dataclasses.asdict(config)
-    data = {name: fields.pop(name) for name in ("data", "validation", "validation_fraction", "root")}
+    data = {name: fields.pop(name) for name in DATA_FIELDS}
     lists = [(videos.paths, videos.labels) for videos in (training, validation) if videos is not None]
     found = {
         "found_videos": len(training),

@@ -136,6 +136,21 @@ def test_fine_tuning_begins_with_the_weights(tiny_config, trained_run):
         training.build(dataclasses.replace(other, fresh_classifier=False), ("a", "b", "c", "d", "e"))
 
 
+def test_blocks_hold_out_the_last_videos(tiny_config):
+    kept, held = training.load_data(dataclasses.replace(tiny_config, validation_blocks=True))
+    assert [path[-7:] for path in held.paths] == ["003.mp4"] * 3
+    assert len(kept) == 9
+
+
+def test_a_split_of_hmdb51_trains_on_its_training_part(motion_videos, tmp_path):
+    for name in ("left", "right", "up"):
+        lines = [f"{number:03d}.mp4 {code}\n" for number, code in enumerate((1, 1, 2, 0))]
+        (tmp_path / f"{name}_test_split2.txt").write_text("".join(lines))
+    config = TrainingConfig(data=str(tmp_path), root=str(motion_videos), split=2, validation_fraction=0.0)
+    videos, _ = training.load_data(config)
+    assert [path[-7:] for path in videos.paths] == ["000.mp4", "001.mp4"] * 3
+
+
 def test_balanced_weights_give_every_class_the_same_sum(motion_videos):
     videos = load_videos(motion_videos).subset([0, 1, 2, 3, 4, 8, 9])
     weights = training.class_weights(TrainingConfig(data="", class_weight="balanced"), videos)
