@@ -1,4 +1,4 @@
-"""The verbs of `kapps action-recognition`: models, train, evaluate, predict, export."""
+"""The verbs of `kapps action-recognition`: models, train, evaluate, predict, export, motion-clips."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_predict(verbs)
     _add_export(verbs)
+    _add_motion_clips(verbs)
 
 
 # === models ===
@@ -333,3 +334,30 @@ def run_export(options: argparse.Namespace) -> None:
         document["lite"][precision] = {"path": str(path), "report": report}
         lines.append(f"wrote {path}")
     print_result(options, document, "\n".join(lines))
+
+
+# === motion-clips ===
+
+
+def _add_motion_clips(verbs: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        verbs,
+        "motion-clips",
+        help="make videos to try the other commands on, whose class lies in the movement alone",
+        example=f"{COMMAND} motion-clips clips/train --videos-per-class 60",
+        run=make_motion_clips,
+    )
+    parser.add_argument("folder", help="new or empty folder, to hold a folder of videos for each class")
+    parser.add_argument("--videos-per-class", type=int, default=60, metavar="N", help="default 60")
+    parser.add_argument("--seed", type=int, default=0, help="another seed makes other videos (default 0)")
+
+
+def make_motion_clips(options: argparse.Namespace) -> None:
+    """Writes the videos and says where they are."""
+    from apps.action_recognition.data import motion_clips
+
+    folder = motion_clips.generate(options.folder, options.videos_per_class, options.seed)
+    classes = list(motion_clips.CLASSES)
+    result = {"folder": str(folder), "classes": classes, "videos_per_class": options.videos_per_class}
+    count = len(classes) * options.videos_per_class
+    print_result(options, result, f"{count} videos of {len(classes)} classes are in {folder}")

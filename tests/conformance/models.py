@@ -18,8 +18,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tools.lite import check, convert
 from tools.profile import profile
 from tools.registry import ModelInfo, Registry
+from tools.saved_model import Signature, publish
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESTORE = """
@@ -154,4 +156,31 @@ def check_saving(case: ModelCase, tmp_path: pathlib.Path) -> None:
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=1e-5, atol=1e-6)
 
 
-CHECKS = (check_forward, check_half_precision, check_gradients, check_saving)
+def check_publishing(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """The gate of published models, another process without this project, gets the same answers."""
+    model = case.make()
+    randomise(model)
+    (tensor,) = model.inputs
+    signature = Signature(
+        lambda **inputs: {"probabilities": model(inputs[tensor.name], training=False)},
+        {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype)},
+        {tensor.name: case.inputs()},
+    )
+    published = publish(model, {"serving_default": signature}, base=tmp_path, name="model")
+    assert (published.path / "saved_model.pb").is_file()
+
+
+def check_edge(case: ModelCase, tmp_path: pathlib.Path) -> None:
+    """Converted without 3-D operations the model runs on LiteRT: equal in float32, integer throughout in int8."""
+    model, inputs = case.make(classifier_activation=None), case.inputs(4)
+    randomise(model)
+    limits = {"float32": 1e-5, "int8": 0.1}
+    for precision, limit in limits.items():
+        path = tmp_path / f"{precision}.tflite"
+        report = convert(model, path, precision=precision, representative=inputs, seconds=0.1)
+        operators = check(path, precision).operators
+        assert not [name for name in operators if name.startswith("Flex") or "3D" in name]
+        assert all(agreement["relative_rms"] < limit for agreement in report["agreement"].values())
+
+
+CHECKS = (check_forward, check_half_precision, check_gradients, check_saving, check_publishing, check_edge)
