@@ -26,7 +26,7 @@ TEST_CLIPS_PER_CLASS = 25
 # What a network from scratch needs on a few hundred clips: a larger rate than the paper's, and fewer epochs.
 RECIPE = {
     "frame_rate": 8.0,
-    "epochs": 10,
+    "epochs": 12,
     "batch_size": 8,
     "optimizer": "adamw",
     "learning_rate": 2e-3,
@@ -202,18 +202,15 @@ def draw(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 1.5 * len(classes) + 3), layout="constrained")
-    films, times = figure.subfigures(2, 1, height_ratios=[len(classes), 2])
-    axes = films.subplots(len(classes), clips.shape[1], squeeze=False)
-    for label, (row, name) in enumerate(zip(axes, classes, strict=True)):
+    *films, times = figure.subfigures(len(classes) + 1, 1, height_ratios=[1] * len(classes) + [2])
+    for label, (film, name) in enumerate(zip(films, classes, strict=True)):
         clip = clips[np.flatnonzero(labels == label)[0]]
         answer = way(clip[None])[0]
-        shown = (clip - clip.min()) / np.ptp(clip)
-        for axis, frame in zip(row, shown, strict=True):
+        said = f"{name}: Keras says {classes[answer.argmax()]} ({answer.max():.1%})"
+        film.suptitle(said, x=0.01, horizontalalignment="left", fontsize="medium")
+        for axis, frame in zip(film.subplots(1, len(clip)), (clip - clip.min()) / np.ptp(clip), strict=True):
             axis.imshow(frame)
             axis.set_axis_off()
-        row[0].set_title(
-            f"{name}: Keras says {classes[answer.argmax()]} ({answer.max():.1%})", loc="left", fontsize="medium"
-        )
     axis = times.subplots()
     bars = axis.barh([row.way for row in rows], [row.milliseconds for row in rows])
     axis.bar_label(bars, [f"{row.milliseconds:.1f} ms, {row.accuracy:.0%} right, {row.size:,} bytes" for row in rows])
