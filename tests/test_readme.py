@@ -20,7 +20,9 @@ SNIPPETS = [
 COMMANDS = [
     pytest.param(line, id=f"{path.relative_to(ROOT)}: {line}")
     for path in READMES
-    for line in re.findall(r"^ {4}(kapps [^\n#]*?)\s*(?:#.*)?$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    for line in re.findall(
+        r"^ {4}(kapps [^\n#]*?)\s*(?:#.*)?$", path.read_text(encoding="utf-8").replace("\\\n", ""), re.MULTILINE
+    )
 ]
 
 
