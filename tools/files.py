@@ -7,9 +7,12 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -29,6 +32,31 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"Expected {path} to be a JSON object. Received a {type(value).__name__}.")
     return value
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the arrays of an .npz file by name.
+
+    Raises:
+        InputError: if the file is absent or damaged, or holds anything but arrays of numbers or strings.
+    """
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise InputError(f"Expected an .npz file. Received {path}, a single array as numpy.save writes it.")
+        with content as file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        raise InputError(f"Expected an .npz file. Received {path}: {error.strerror or error}.") from None
+    except InputError:
+        raise
+    except (ValueError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"Expected an .npz file of numbers or strings. Received {path}: {error}.") from None
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

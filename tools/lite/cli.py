@@ -7,6 +7,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tools import files
 from tools.commands import add_command, print_result, table
 from tools.errors import InputError
 
@@ -174,18 +175,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
 
 def read_arrays(path: str | pathlib.Path, names: list[str]) -> dict[str, np.ndarray]:
     """The arrays of an .npz by input name; a sole array serves a sole input whatever its name."""
-    import zipfile
-
-    import numpy as np
-
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"Expected an .npz file. Received {path}, which does not exist.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files} if hasattr(file, "files") else {"": file}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"Expected an .npz file of numbers. Received {path}: {error}") from error
+    arrays = files.read_arrays(path)
     if len(arrays) == 1 and len(names) == 1:
         arrays = dict(zip(names, arrays.values(), strict=True))
     if not set(names) <= set(arrays):

@@ -101,13 +101,14 @@ def inspect(path: str | os.PathLike) -> Inspection:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"Expected a LiteRT file. Received {path}, which does not exist.")
+        reason = "is no file" if path.exists() else "does not exist"
+        raise InputError(f"Expected a LiteRT file. Received {path}, which {reason}.")
     content = path.read_bytes()
     if content[4:8] != b"TFL3":
         raise InputError(f"Expected a LiteRT file. Received {path}, which does not begin as one.")
     try:
         return _inspect(path, content)
-    except (IndexError, UnicodeDecodeError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         # A cut file: the reader runs over its end, or reads what is no number of a type.
         raise InputError(f"Expected a whole LiteRT file. Received {path}, which is damaged.") from error
     except Exception as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tools.errors import InputError
 from tools.lite.inspection import inspect
+from tools.quiet import native_messages_silenced
 
 
 class Runner:
@@ -39,10 +40,12 @@ class Runner:
         self.path = pathlib.Path(path)
         resolver = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            self._interpreter = Interpreter(
-                model_path=os.fspath(path), num_threads=threads, experimental_op_resolver_type=resolver
-            )
-            self._interpreter.allocate_tensors()
+            # LiteRT says on standard error which delegate it made; what is wrong with a file it raises.
+            with native_messages_silenced():
+                self._interpreter = Interpreter(
+                    model_path=os.fspath(path), num_threads=threads, experimental_op_resolver_type=resolver
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"Expected a LiteRT file that runs. Received {path}: {error}") from error
         self.inputs = self._by_name(self._interpreter.get_input_details(), "inputs")

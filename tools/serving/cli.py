@@ -12,6 +12,10 @@ from typing import Any
 
 from tools.commands import add_command, print_result, table
 from tools.errors import InputError
+from tools.files import read_arrays
+
+# Seconds; sockets and gRPC fail at far larger ones, each with words of its own.
+LONGEST_TIMEOUT = 1e6
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -105,6 +109,10 @@ def run_call(options: argparse.Namespace) -> None:
     """Calls a model and prints what it answers."""
     if sum([options.status, options.metadata, options.input is not None]) != 1:
         raise InputError("Expected exactly one of INPUT, --status and --metadata.")
+    if options.version is not None and not 0 <= options.version < 2**63:
+        raise InputError(f"Expected --version to be a version number. Received {options.version}.")
+    if not 0 < options.timeout <= LONGEST_TIMEOUT:
+        raise InputError(f"Expected --timeout from 0 to {LONGEST_TIMEOUT:g} seconds. Received {options.timeout:g}.")
     from tools.serving.client import Client, RestClient
     from tools.serving.errors import ServingError
 
@@ -147,7 +155,9 @@ def _predict(options: argparse.Namespace, client: Any) -> None:
         raise InputError(
             f"Expected --signature to be one of {', '.join(metadata['signatures'])}. Received {options.signature!r}."
         )
-    inputs = _read_inputs(pathlib.Path(options.input), metadata["signatures"][options.signature]["inputs"])
+    inputs = _read_inputs(
+        pathlib.Path(options.input), options.signature, metadata["signatures"][options.signature]["inputs"]
+    )
     # The version whose signature was read, even if another one takes its place meanwhile.
     version = metadata["version"]
     outputs = client.predict(options.model, inputs, signature_name=options.signature, version=version)
@@ -176,28 +186,19 @@ def _plain(value: Any) -> Any:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _read_inputs(path: pathlib.Path, expected: dict[str, Any]) -> dict[str, Any]:
+def _read_inputs(path: pathlib.Path, signature: str, expected: dict[str, Any]) -> dict[str, Any]:
     if path.suffix not in (".npz", ".json"):
         raise InputError(f"Expected INPUT to end in .npz or .json. Received {str(path)!r}.")
-    try:
-        return _read_npz(path, expected) if path.suffix == ".npz" else _read_json(path, expected)
-    except OSError as error:
-        raise InputError(f"Expected a readable file. Received {str(path)!r}: {error.strerror or error}.") from error
+    return _read_npz(path, expected) if path.suffix == ".npz" else _read_json(path, signature, expected)
 
 
 def _read_npz(path: pathlib.Path, expected: dict[str, Any]) -> dict[str, Any]:
-    import zipfile
-
     import numpy as np
     from tensorflow.core.framework import types_pb2
 
     from tools.serving.tensors import numpy_dtype
 
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"Expected {path} to hold arrays of numbers or strings: {error}") from error
+    arrays = read_arrays(path)
     for name, array in arrays.items():
         wanted = numpy_dtype(types_pb2.DataType.Value(expected[name]["dtype"])) if name in expected else None
         if wanted is None or wanted == array.dtype or (wanted.kind == "O" and array.dtype.kind in "SU"):
@@ -211,7 +212,7 @@ def _read_npz(path: pathlib.Path, expected: dict[str, Any]) -> dict[str, Any]:
     return arrays
 
 
-def _read_json(path: pathlib.Path, expected: dict[str, Any]) -> dict[str, Any]:
+def _read_json(path: pathlib.Path, signature: str, expected: dict[str, Any]) -> dict[str, Any]:
     """Reads the body of a REST request, or plainly an object with a value for each input."""
     from types import SimpleNamespace
 
@@ -221,12 +222,18 @@ def _read_json(path: pathlib.Path, expected: dict[str, Any]) -> dict[str, Any]:
     from tools.serving.json_tensor import parse_request
 
     infos = {name: SimpleNamespace(dtype=types_pb2.DataType.Value(info["dtype"])) for name, info in expected.items()}
-    body = path.read_bytes()
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Expected a readable file. Received {str(path)!r}: {error.strerror or error}.") from error
     try:
         with contextlib.suppress(ValueError):
             document = json.loads(body)
             if isinstance(document, dict) and not {"inputs", "instances"} & document.keys():
                 body = json.dumps({"inputs": document}).encode()
-        return parse_request(body, lambda _: infos)[1]
+        named, inputs, _ = parse_request(body, lambda _: infos)
     except ServingError as error:
-        raise InputError(f"{path}: {error.message}") from error
+        raise InputError(f"{path}: {' '.join(error.message.split())}") from error
+    if named not in ("", signature):
+        raise InputError(f"Expected --signature {named}, the signature_name in {path}. Received {signature!r}.")
+    return inputs

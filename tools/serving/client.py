@@ -191,9 +191,11 @@ class RestClient:
                 raise ServingError("DEADLINE_EXCEEDED", f"No answer within {self._timeout:g} s") from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
+                # What another protocol answered may hold any byte.
+                reason = str(error) if isinstance(error, OSError) else f"no HTTP: {str(error)!r}"
                 # A server may close a connection that was idle; on a fresh one there is nothing to try again.
                 if fresh or attempt == 2:
-                    raise ServingError("UNAVAILABLE", f"{':'.join(map(str, self._address))}: {error}") from None
+                    raise ServingError("UNAVAILABLE", f"{':'.join(map(str, self._address))}: {reason}") from None
         return _decoded(status, content)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from tools.serving.bundle import StockCompilation
 from tools.serving.config import file_source, folder_source
 from tools.serving.models import ModelManager
 from tools.serving.rest import RestServer
-from tools.serving.servicer import ModelService, PredictionService, Servicer
+from tools.serving.servicer import BrokenMessages, ModelService, PredictionService, Servicer
 from tools.serving.tensors import MESSAGE_OPTIONS
 
 
@@ -120,7 +120,8 @@ class Server:
     def _bind_grpc(self, stack: contextlib.ExitStack) -> grpc.Server:
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(self._workers, "serving-grpc"))
         # Without the last option a second server would share the port in silence.
-        server = grpc.server(pool, options=(*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)))
+        options = (*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0))
+        server = grpc.server(pool, interceptors=[BrokenMessages()], options=options)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(self._servicer), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._servicer), server)
         address = f"[{self.host}]" if ":" in self.host else self.host
@@ -144,5 +145,5 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _port_error(protocol: str, host: str, port: int | None, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = getattr(error, "strerror", None) or str(error).rstrip(".")
     return InputError(f"Expected a free port for {protocol}. Received {port} on {host}: {reason}.")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -117,6 +118,32 @@ def _answered(method: Callable) -> Callable:
         return context.abort(getattr(grpc.StatusCode, failure.code), truncated(failure.message))
 
     return call
+
+
+class BrokenMessages(grpc.ServerInterceptor):
+    """Answers bytes that are no message of the protocol with one line; gRPC alone names nothing and logs a traceback.
+
+    The code is that of gRPC in C++, and so of TensorFlow Serving.
+    """
+
+    def intercept_service(self, continuation: Callable, details: grpc.HandlerCallDetails) -> Any:
+        """Puts a check before the handler of a call."""
+        handler = continuation(details)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+
+        def read(data: bytes) -> Any:
+            try:
+                return handler.request_deserializer(data)
+            except DecodeError as error:
+                return ServingError("INTERNAL", f"Expected a protobuf message for {details.method}. Received: {error}")
+
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            if isinstance(request, ServingError):
+                context.abort(grpc.StatusCode.INTERNAL, truncated(request.message))
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(call, read, handler.response_serializer)
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:

@@ -50,6 +50,16 @@ def test_bench_prints_a_row_for_each_file(file, capsys):
     assert "median_ms" in capsys.readouterr().out
 
 
+def test_libraries_add_nothing_to_standard_error(file):
+    # In a process of its own: LiteRT speaks once, when it makes its first delegate.
+    program = (
+        "import argparse, sys; from tools.commands import run_command; from tools.lite.cli import add_commands; "
+        "parser = argparse.ArgumentParser(); add_commands(parser.add_subparsers()); sys.exit(run_command(parser))"
+    )
+    command = [sys.executable, "-c", program, "lite", "bench", str(file), "--seconds", "0.05"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
 def test_run_names_the_highest_classes(file, run_folder, tmp_path, capsys):
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n")
     arguments = ("run", file, run_folder / "representative.npz", "--top-k", 2)
@@ -70,26 +80,35 @@ def test_run_names_the_highest_classes(file, run_folder, tmp_path, capsys):
         (("convert", "{run}", "o.tflite", "--representative", "{broken}"), "broken.keras"),
         (("convert", "{run}", "o.tflite", "--input-shape", "4,x"), "--input-shape"),
         (("convert", "{run}", "o.tflite", "--input-shape", "8,16,16,3"), "to fit"),
-        (("bench", "none.tflite"), "none.tflite"),
+        (("bench", "none.tflite"), "none.tflite, which does not exist"),
+        (("bench", "{run}"), "which is no file"),
+        (("bench", "{damaged}"), "which is damaged"),
         (("bench", "{file}", "--seconds", "0"), "seconds"),
         (("bench", "{file}", "--threads", "0"), "threads"),
         (("run", "{file}", "none.npz"), "none.npz"),
+        (("run", "{file}", "{single}"), "a single array"),
         (("run", "{file}", "{run}/representative.npz", "--top-k", "0"), "--top-k"),
         (("run", "{file}", "{run}/representative.npz", "--labels", "{labels}"), "as many labels"),
         (("run", "{file}", "{run}/representative.npz", "--labels", "none.txt"), "none.txt"),
     ],
 )
-def test_wrong_use_is_one_line_and_leaves_nothing(file, run_folder, tmp_path, monkeypatch, capsys, arguments, message):
+def test_wrong_use_is_one_line_and_leaves_nothing(file, run_folder, tmp_path, monkeypatch, capfd, arguments, message):
     (tmp_path / "broken.keras").write_text("no model")
     (tmp_path / "labels.txt").write_text("only one\n")
-    names = {"run": run_folder, "file": file, "broken": tmp_path / "broken.keras", "labels": tmp_path / "labels.txt"}
+    # An offset that leads far in front of the file.
+    (tmp_path / "damaged.tflite").write_bytes(b"\x08\0\0\0TFL3\xff\xff\xff\x7f" + bytes(64))
+    with (tmp_path / "single.npz").open("wb") as single:
+        np.save(single, CLIPS)
+    given = ["broken.keras", "damaged.tflite", "labels.txt", "single.npz"]
+    names = {"run": run_folder, "file": file, **{name.partition(".")[0]: tmp_path / name for name in given}}
     monkeypatch.chdir(tmp_path)
     assert kapps(*(argument.format(**names) for argument in arguments)) == 1
-    error = capsys.readouterr().err
+    # Of the file descriptor, which LiteRT writes to itself.
+    error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith("kapps: error: Expected")
     assert message in error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.keras", "labels.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == given
 
 
 def test_the_parser_is_built_without_frameworks():

@@ -76,6 +76,12 @@ def test_call_refuses_in_one_line(tmp_path, capsys, where):
     (tmp_path / "broken.npz").write_bytes(b"PK")
     np.savez(tmp_path / "complex.npz", x=np.complex64([1j]))
     np.savez(tmp_path / "names.npz", z=np.float32([1]))
+    (tmp_path / "empty.npz").touch()
+    with (tmp_path / "single.npz").open("wb") as file:
+        np.save(file, np.float32([1]))
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "other.json").write_text('{"signature_name": "other", "inputs": [1]}')
     for model, name, part in [
         ("affine", "absent.json", "absent.json"),
         ("affine", "broken.json", "JSON Parse error"),
@@ -84,16 +90,40 @@ def test_call_refuses_in_one_line(tmp_path, capsys, where):
         ("affine", "broken.npz", "broken.npz"),
         ("affine", "complex.npz", "to be float32. Received complex64"),
         ("affine", "names.npz", "INVALID_ARGUMENT"),
+        ("affine", "empty.npz", "empty.npz: No data left"),
+        ("affine", "single.npz", "single.npz, a single array"),
+        ("affine", "folder.npz", "folder.npz: Is a directory"),
+        ("affine", "list.json", "list.json: JSON Value: [ 1 ] Is not object"),
+        ("affine", "other.json", "--signature other"),
         ("nope", "text.json", "NOT_FOUND: Servable not found for request: Latest(nope)"),
     ]:
         assert kapps("call", model, tmp_path / name, *where) == 1
         error = capsys.readouterr().err
         assert part in error
         assert error.count("\n") == 1
+        assert "--debug" not in error
     assert kapps("call", "affine", *where) == 1
     assert kapps("call", "affine", tmp_path / "text.json", "--signature", "S", *where) == 1
     assert "Expected --signature to be one of serving_default" in capsys.readouterr().err
     assert kapps("call", "affine", "--status", "--rest", "ftp://x") == 1
+    for arguments, part in [
+        (("--version", 2**63), "Expected --version"),
+        (("--version", -1), "Expected --version"),
+        (("--timeout", 0), "Expected --timeout"),
+        (("--timeout", "nan"), "Expected --timeout"),
+        (("--timeout", 1e300), "Expected --timeout"),
+    ]:
+        capsys.readouterr()
+        assert kapps("call", "affine", "--status", *arguments, *where) == 1
+        assert part in capsys.readouterr().err
+
+
+def test_a_server_of_another_protocol_is_told_without_its_bytes(server, capsys):
+    assert kapps("call", "affine", "--status", "--rest", f"127.0.0.1:{server.grpc_port}") == 1
+    error = capsys.readouterr().err
+    assert "UNAVAILABLE" in error
+    assert "no HTTP" in error
+    assert error[:-1].isprintable()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

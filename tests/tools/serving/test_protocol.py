@@ -156,12 +156,18 @@ def test_calls_that_do_not_exist_say_so(stubs):
         )
 
 
-def test_bytes_that_are_no_message(server, client):
+@pytest.mark.parametrize(
+    "name", ["PredictionService/Predict", "PredictionService/Classify", "ModelService/GetModelStatus"]
+)
+def test_bytes_that_are_no_message(server, client, caplog, name):
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        method = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        method = channel.unary_unary(f"/tensorflow.serving.{name}")
         with pytest.raises(grpc.RpcError) as caught:
             method(b"\xff\xff\xff", timeout=20)
     assert caught.value.code() == grpc.StatusCode.INTERNAL
+    assert caught.value.details().startswith(f"Expected a protobuf message for /tensorflow.serving.{name}. Received: ")
+    assert "\n" not in caught.value.details()
+    assert caplog.records == []
     assert client.predict("affine", {"x": X})["y"][0] == 3.5
 
 
