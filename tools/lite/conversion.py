@@ -22,6 +22,7 @@ from tools.lite.rewriting import rewrite as rewrite_model
 from tools.lite.rewriting.graph import functional, input_shapes
 from tools.lite.runtime import Runner
 from tools.lite.softmax import widen_softmax
+from tools.saved_model.publishing import write_archive
 
 IO_TYPES = ("float32", "int8")
 
@@ -74,6 +75,7 @@ def convert(
 
     Raises:
         InputError: for wrong arguments or representative clips, or a layer that has no rule.
+        OSError: if a file cannot be written. Neither file is there then.
         RuntimeError: if the converter fails.
         ValueError: if the file is not what was asked for.
     """
@@ -152,9 +154,10 @@ def write_file(
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if result.returncode:
-            raise RuntimeError(
-                f"TensorFlow's converter ended with status {result.returncode}: {last_error(result.stderr)}"
-            )
+            reason = last_error(result.stderr)
+            # A full disk is no fault of the converter.
+            kind = OSError if reason.startswith("OSError") else RuntimeError
+            raise kind(f"TensorFlow's converter ended with status {result.returncode}: {reason}")
         if precision == "int8" and io == "float32":
             widen_softmax(folder / "model.tflite")
         os.replace(folder / "model.tflite", file)
@@ -178,7 +181,7 @@ def _save(model: keras.Model, shapes: list[tuple[int, ...]], folder: pathlib.Pat
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", serve, input_signature=[inputs])
-    archive.write_out(os.fspath(folder), verbose=False)
+    write_archive(archive, folder)
 
 
 def last_error(text: str) -> str:

@@ -144,7 +144,6 @@ def _check_graph(saved_model: SavedModel, name: str, labels: Sequence[str] | Non
 
 def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.Path) -> None:
     import keras
-    import tensorflow as tf
 
     # The archive finds the variables that the functions use, and with `track` would store every one of them twice; only
     # the tables of words it does not find.
@@ -157,6 +156,17 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
         function = serving_function(signature)
         check_outputs(name, function.get_concrete_function().structured_outputs)
         archive.add_endpoint(name, function)
+    write_archive(archive, path)
+
+
+def write_archive(archive: keras.export.ExportArchive, path: pathlib.Path) -> None:
+    """Writes a SavedModel.
+
+    Raises:
+        OSError: if the disk takes no more, or for any other reason that lies in the file system.
+    """
+    import tensorflow as tf
+
     try:
         archive.write_out(str(path), verbose=False)
     except tf.errors.OpError as error:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import resource
 
 import keras
 import numpy as np
@@ -157,6 +158,19 @@ def test_a_failed_conversion_leaves_what_was_there(tmp_path):
         convert(model, path, rewrite=False)
     assert path.read_bytes() == b"before"
     assert [file.name for file in tmp_path.iterdir()] == ["m.tflite"]
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(model, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError, match="could not be written under") as caught:
+            convert(model, tmp_path / "m.tflite", seconds=0.05)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert "__wrapped__" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
