@@ -22,7 +22,7 @@ from tools.lite.rewriting import rewrite as rewrite_model
 from tools.lite.rewriting.graph import functional, input_shapes
 from tools.lite.runtime import Runner
 from tools.lite.softmax import widen_softmax
-from tools.saved_model.publishing import write_archive
+from tools.saved_model.publishing import writing
 
 IO_TYPES = ("float32", "int8")
 
@@ -181,7 +181,8 @@ def _save(model: keras.Model, shapes: list[tuple[int, ...]], folder: pathlib.Pat
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", serve, input_signature=[inputs])
-    write_archive(archive, folder)
+    with writing(folder):
+        archive.write_out(os.fspath(folder), verbose=False)
 
 
 def last_error(text: str) -> str:

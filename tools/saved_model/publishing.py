@@ -82,9 +82,10 @@ def publish(
         _check_graph(saved_model, name, labels)
         extra = new.path / EXTRA
         extra.mkdir()
-        _write_warm_up(extra / WARM_UP, name, signatures)
-        if labels is not None:
-            (extra / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        with writing(new.path):
+            _write_warm_up(extra / WARM_UP, name, signatures)
+            if labels is not None:
+                (extra / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         written = time.monotonic()
         parity = gate.check(new.path, signatures, tolerance)
         model_card = {
@@ -97,7 +98,8 @@ def publish(
             "versions": _library_versions(),
         }
         text = json.dumps(model_card, indent=2, allow_nan=False, ensure_ascii=False)
-        (extra / "model.json").write_text(text + "\n", encoding="utf-8")
+        with writing(new.path):
+            (extra / "model.json").write_text(text + "\n", encoding="utf-8")
         path = new.commit()
     seconds = {"write": written - started, "gate": time.monotonic() - written}
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -156,23 +158,30 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
         function = serving_function(signature)
         check_outputs(name, function.get_concrete_function().structured_outputs)
         archive.add_endpoint(name, function)
-    write_archive(archive, path)
+    with writing(path):
+        archive.write_out(str(path), verbose=False)
 
 
-def write_archive(archive: keras.export.ExportArchive, path: pathlib.Path) -> None:
-    """Writes a SavedModel.
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Context in which a SavedModel is written to `path`; what fails there is the disk's fault.
 
     Raises:
-        OSError: if the disk takes no more, or for any other reason that lies in the file system.
+        OSError: one line that names where, also for the errors of TensorFlow and those that name no file.
     """
     import tensorflow as tf
 
     try:
-        archive.write_out(str(path), verbose=False)
+        yield
     except tf.errors.OpError as error:
         # TensorFlow wraps the reason in the names of its own functions.
         message = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error.message)).split())
         raise OSError(f"The SavedModel could not be written under {path.parent}: {message}") from error
+    except OSError as error:
+        # A write to an open file that fails does not say to which.
+        if error.filename is not None:
+            raise
+        raise OSError(f"The SavedModel could not be written under {path.parent}: {error.strerror or error}") from error
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:

@@ -256,13 +256,22 @@ class TestFailuresLeaveNothing:
             publish_video(tmp_path / "models")
         assert os.listdir(tmp_path) == []
 
-    def test_when_no_larger_file_can_be_written(self, tmp_path):
+    @pytest.mark.parametrize(("largest", "part"), [(2000, "variables"), (200_000, publishing.WARM_UP)])
+    def test_when_no_larger_file_can_be_written(self, tmp_path, largest, part):
+        # One example is a megabyte, the graph far less.
+        clip = keras.Input((1, 256, 256, 4), name="clip")
+        pooled = keras.layers.GlobalAveragePooling3D()(clip)
+        model = keras.Model(clip, keras.layers.Dense(1000)(pooled))
+        signature = video_signature(
+            model,
+            inputs={"clip": tf.TensorSpec((None, 1, 256, 256, 4), tf.float32)},
+            example={"clip": np.zeros((1, 1, 256, 256, 4), np.float32)},
+        )
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        model = video_model()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
         try:
-            with pytest.raises(OSError, match=r"could not be written|File too large"):
-                publish_video(tmp_path / "models", model)
+            with pytest.raises(OSError, match=f"could not be written under .*{part}.*too large"):
+                publish_video(tmp_path / "models", model, signature=signature)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert os.listdir(tmp_path) == []
