@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.action_recognition.data import iter_windows, read_clip
-from apps.action_recognition.data.sources import VIDEO_SUFFIXES
+from apps.action_recognition.data import iter_windows, read_clip, sources
 from apps.action_recognition.runs import Run
 from tools.errors import InputError
 
@@ -123,12 +122,12 @@ class Predictor:
 
 
 def videos_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The video files of a folder and its subfolders, sorted.
+    """The videos of a folder and its subfolders, sorted; as in training, hidden files are no videos.
 
     Raises:
         InputError: if there is none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    found = sources.videos_in(folder)
     if not found:
         raise InputError(f"Expected videos in {folder}. Received a folder without any.")
     return found

@@ -23,6 +23,8 @@ VIDEO_SUFFIXES = {
 }
 HMDB51_CODES = {"train": "1", "test": "2"}
 REPORTED = 10
+# The largest published data sets have some thousands of classes.
+MOST_NUMBERED_CLASSES = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _label(entries: list[_Entry], names: tuple[str, ...] | None, source: pathlib
         numbered = [entry.label for entry in entries if isinstance(entry.label, int)]
         if numbered and len(numbered) < len(entries):
             raise InputError(f"Expected labels in {source} to be all names or all numbers. Received both.")
-        names = tuple(map(str, range(max(numbered) + 1))) if numbered else tuple(sorted({e.label for e in entries}))
+        names = _numbers(entries, source) if numbered else tuple(sorted({entry.label for entry in entries}))
     if len(names) < 2:
         raise InputError(f"Expected at least two classes in {source}. Received {len(names)}: {', '.join(names)}.")
     index = {name: number for number, name in enumerate(names)}
@@ -144,11 +146,28 @@ def _label(entries: list[_Entry], names: tuple[str, ...] | None, source: pathlib
     return VideoList(tuple(str(entry.path) for entry in entries), tuple(labels), names)
 
 
+def _numbers(entries: list[_Entry], source: pathlib.Path) -> tuple[str, ...]:
+    """The names "0", "1", ... of classes that a source only numbers."""
+    highest = max(entries, key=lambda entry: entry.label)
+    lowest = min(entries, key=lambda entry: entry.label)
+    if lowest.label < 0:
+        raise InputError(
+            f"Expected {lowest.where} to have a label from 0 to {max(highest.label, 1)}. Received {lowest.label}."
+        )
+    # Something else than a class, a time or an identity, stands in the column: a class for each would fill the memory.
+    if highest.label >= MOST_NUMBERED_CLASSES:
+        raise InputError(
+            f"Expected {highest.where} to have a label from 0 to {MOST_NUMBERED_CLASSES - 1}. Received {highest.label}."
+        )
+    return tuple(map(str, range(highest.label + 1)))
+
+
 def _hidden(path: pathlib.Path, folder: pathlib.Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _videos_in(folder: pathlib.Path) -> list[pathlib.Path]:
+def videos_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """What is named like a video in a folder and its subfolders, sorted, without what is hidden."""
     files = (pathlib.Path(base) / name for base, _, names in os.walk(folder, followlinks=True) for name in names)
     return sorted(path for path in files if path.suffix.lower() in VIDEO_SUFFIXES and not _hidden(path, folder))
 
@@ -161,7 +180,7 @@ def _folder(source: pathlib.Path, names: tuple[str, ...] | None) -> list[_Entry]
     for folder in folders:
         if names is not None and folder.name not in names:
             raise InputError(f"Expected class folders named after the {len(names)} classes. Received {folder}.")
-        videos = _videos_in(folder)
+        videos = videos_in(folder)
         if not videos:
             raise InputError(f"Expected videos in the class folder {folder}. Received none.")
         entries.extend(_Entry(path, folder.name, str(path)) for path in videos)
@@ -180,7 +199,9 @@ def _csv(source: pathlib.Path, root: pathlib.Path) -> list[_Entry]:
     kinetics = {"youtube_id", "time_start", "time_end"} <= set(columns)
     for column in ("label",) if kinetics else ("path", "label"):
         if column not in columns:
-            raise InputError(f"Expected {source} to have a column {column!r}. Received columns {', '.join(columns)}.")
+            raise InputError(
+                f"Expected {source} to have a column {column!r}. Received columns {', '.join(columns) or 'none'}."
+            )
     entries = []
     for number, row in enumerate(rows, start=2):
         where = f"{source}, row {number}"

@@ -64,7 +64,8 @@ def windows_of(
         window = _cut(held, spec, start, period)
         covered, start = min(window[1], end), start + step
         yield (window[0], covered, window[2])
-    if end - covered > period + sampling.TOLERANCE:
+    # Of a file of one frame no window is complete, and its whole length is one period.
+    if not covered or end - covered > period + sampling.TOLERANCE:
         if spec.frame_rate is None:
             start = held[max(len(held) - spec.frames, 0)][0]
         else:
@@ -114,6 +115,7 @@ def _file_frames(path: str, period: float) -> Iterator[tuple[float, np.ndarray]]
 def _camera_frames(index: int) -> Iterator[tuple[float, np.ndarray]]:
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(index)
     try:
         if not capture.isOpened():

@@ -77,9 +77,12 @@ def test_a_number_is_a_camera_unless_it_is_a_file(tmp_path, monkeypatch):
 
 def test_videos_of_a_folder_are_sorted_and_other_files_left_out(tmp_path, motion_videos):
     assert [path.parent.name for path in videos_in(motion_videos)] == ["left"] * 4 + ["right"] * 4 + ["up"] * 4
+    (tmp_path / "._0.mp4").write_text("what macOS leaves beside a file")
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(InputError, match="without any"):
         videos_in(tmp_path)
+    (tmp_path / "lost.mp4").symlink_to(tmp_path / "gone.mp4")
+    assert videos_in(tmp_path) == [tmp_path / "lost.mp4"]
 
 
 def test_top_has_at_least_one(predictor):

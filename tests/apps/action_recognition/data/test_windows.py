@@ -51,6 +51,13 @@ def test_short_video_gives_one_window_that_goes_round(tmp_path):
         assert frame_numbers(clip * 255) == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("spec", [SPEC, EVERY])
+def test_one_frame_is_a_window(tmp_path, spec):
+    path = write_video(tmp_path / "a.mp4", frames=1, rate=10.0)
+    ((start, end, clip),) = iter_windows(path, spec, 1.0)
+    assert (start, end, frame_numbers(clip * 255)) == (0.0, 0.1, [0] * 4)
+
+
 def test_every_frame_in_turn():
     found = list(windows.windows_of(grey_stream(np.arange(9) / 10), EVERY, 0.3, 0.1))
     assert [seen(clip) for _, _, clip in found] == [[0, 1, 2, 3], [3, 4, 5, 6], [5, 6, 7, 8]]
@@ -80,7 +87,7 @@ def test_a_window_comes_as_soon_as_it_is_complete_and_old_frames_are_let_go():
     assert len(held) < 100
 
 
-def test_bad_sources(tmp_path):
+def test_bad_sources(tmp_path, capfd):
     with pytest.raises(InputError, match="step_seconds"):
         iter_windows(tmp_path / "a.mp4", SPEC, 0.0)
     with pytest.raises(InputError, match=r"a\.mp4: no such file"):
@@ -89,3 +96,4 @@ def test_bad_sources(tmp_path):
         list(windows.windows_of(iter(()), SPEC, 1.0, 0.1))
     with pytest.raises(InputError, match="camera"):
         next(iter_windows(97, SPEC, 1.0))
+    assert capfd.readouterr().err == ""
