@@ -68,7 +68,7 @@ class Registry:
             raise InputError(f"Expected the model name to be one of {', '.join(self._models)}. Received {name!r}.")
         return self._models[name]
 
-    def create(self, name: str, **overrides: Any) -> keras.Model:
+    def create(self, name: str, /, **overrides: Any) -> keras.Model:
         """Builds a model; `overrides` replace arguments of its constructor.
 
         Raises:

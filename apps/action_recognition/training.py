@@ -36,6 +36,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DATA_FIELDS = ("data", "validation", "validation_fraction", "validation_blocks", "split", "root")
 MONITORS = ("accuracy", "loss", "val_accuracy", "val_loss")
 REPRESENTATIVE_CLIPS = 32
+# Loss, metrics and everything after the training take the model's outputs for the probabilities of the classes.
+OUTPUTS = {"include_top": True, "classifier_activation": "softmax"}
 # The recipe, as shares of its 45 epochs: warm-up for 10, the rate divided by 10 after 20, 30 and 40.
 RECIPE_EPOCHS = 45
 RECIPE_WARM_UP = 10
@@ -213,6 +215,9 @@ def check(config: TrainingConfig) -> None:
         raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
     if config.seed < 0:
         raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    for name, needed in OUTPUTS.items():
+        if config.overrides.get(name, needed) != needed:
+            raise InputError(f"Expected {name} to be {needed!r} in training. Received {config.overrides[name]!r}.")
     models.info(config.model)
 
 
@@ -353,7 +358,11 @@ def config_of(description: dict[str, Any]) -> TrainingConfig:
     """The configuration that `describe` wrote into config.json."""
     data = {key: value for key, value in description["data"].items() if not key.startswith("found_")}
     model = {"model": description["model"]["name"], "overrides": description["model"]["overrides"]}
-    return TrainingConfig(**data, **model, **description["training"])
+    values = {**data, **model, **description["training"]}
+    wrong = sorted(set(values) ^ {field.name for field in dataclasses.fields(TrainingConfig)})
+    if wrong:
+        raise InputError(f"Expected config.json to have the fields that train writes. Received other {wrong}.")
+    return TrainingConfig(**values)
 
 
 def write_representative(path: pathlib.Path, videos: VideoList, spec: ClipSpec, seed: int) -> None:

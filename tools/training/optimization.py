@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,8 +106,12 @@ def make_learning_rate(
     """
     if schedule not in SCHEDULES:
         raise InputError(f"Expected schedule to be one of {', '.join(SCHEDULES)}. Received {schedule!r}.")
-    if not peak > 0:
+    if not 0 < peak < math.inf:
         raise InputError(f"Expected the learning rate to be positive. Received {peak}.")
+    if not 0 < factor <= 1:
+        raise InputError(f"Expected decay_factor to be above 0 and at most 1. Received {factor}.")
+    if not 0 <= warm_up_start <= 1:
+        raise InputError(f"Expected warm_up_start to lie between 0 and 1. Received {warm_up_start}.")
     if not 0 <= warm_up_epochs <= epochs:
         raise InputError(f"Expected warm_up_epochs to lie between 0 and epochs ({epochs}). Received {warm_up_epochs}.")
     warm_up = round(warm_up_epochs * steps_per_epoch)
@@ -149,7 +154,7 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise InputError(f"Expected optimizer to be one of {', '.join(OPTIMIZERS)}. Received {name!r}.")
-    if weight_decay < 0:
+    if not 0 <= weight_decay < math.inf:
         raise InputError(f"Expected weight_decay to be 0 or more. Received {weight_decay}.")
     if not 0 <= momentum < 1:
         raise InputError(f"Expected momentum to lie in [0, 1). Received {momentum}.")

@@ -24,7 +24,7 @@ for _module in (r2plus1d,):
         REGISTRY.add(_info)
 
 
-def create(name: str, **overrides: Any) -> keras.Model:
+def create(name: str, /, **overrides: Any) -> keras.Model:
     """Builds a registered model; `overrides` replace arguments of its constructor.
 
     Raises:

@@ -112,6 +112,7 @@ def R2Plus1D(
         pooling,
         classifier_activation,
         modality,
+        name,
     )
     clip = keras.Input(input_shape, name="clip", dtype="float32")
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
@@ -224,6 +225,7 @@ def _validated(
     pooling: str | None,
     classifier_activation: Any,
     modality: Any,
+    name: Any,
 ) -> tuple[tuple[int, ...], ChannelRule, tuple[int, ...], tuple[int | None, ...]]:
     try:
         if depth not in BLOCKS:
@@ -232,6 +234,10 @@ def _validated(
         widths = positive_integers(widths, len(STAGE_STRIDES), "widths")
         positive_integer(classes, "classes")
         fraction(dropout, "dropout")
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"Expected `name` to be None or a text without a slash. Received {name!r}.")
+        if not isinstance(include_top, bool):
+            raise ValueError(f"Expected `include_top` to be True or False. Received {include_top!r}.")
         if pooling is not None or include_top:
             one_of(pooling, tuple(POOLING), "pooling")
         one_of(modality, MODALITIES, "modality")

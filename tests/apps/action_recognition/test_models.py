@@ -139,12 +139,19 @@ def test_any_number_of_channels():
         ({"include_top": False, "pooling": "sum"}, "`pooling` to be one of 'avg', 'max'. Received 'sum'"),
         ({"classifier_activation": "softmaxx"}, "`classifier_activation`.*softmaxx"),
         ({"weights": "no/such/file.npz"}, "no/such/file.npz, which does not exist"),
+        ({"include_top": "no"}, "`include_top` to be True or False. Received 'no'"),
+        ({"name": "a/b"}, "`name` to be None or a text without a slash. Received 'a/b'"),
+        ({"name": 5}, "`name` to be None or a text without a slash. Received 5"),
         ({"blocks": 3}, "unexpected keyword argument 'blocks'"),
     ],
 )
 def test_refuses_bad_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         models.create("r2plus1d_tiny", **{"input_shape": SMALL, **arguments})
+
+
+def test_a_model_may_have_a_name_of_its_own():
+    assert models.create("r2plus1d_tiny", input_shape=SMALL, name="mine").name == "mine"
 
 
 def test_refuses_unknown_names():

@@ -9,7 +9,7 @@ import pytest
 
 from apps.action_recognition import training
 from apps.action_recognition.data import ClipSpec, load_videos, read_clip
-from apps.action_recognition.runs import load_run
+from apps.action_recognition.runs import load_run, read_config
 from apps.action_recognition.training import SmoothedCrossentropy, TrainingConfig, config_of, train
 from tools.errors import InputError
 
@@ -81,6 +81,14 @@ def test_config_of_reads_what_describe_wrote(tiny_config, trained_run):
     assert json.dumps(dataclasses.asdict(read)) == json.dumps(dataclasses.asdict(tiny_config))
 
 
+def test_a_config_json_with_other_fields_is_refused(trained_run):
+    description = read_config(trained_run)
+    del description["training"]["epochs"]
+    description["training"]["epocs"] = 2
+    with pytest.raises(InputError, match=r"config\.json.*\['epochs', 'epocs'\]"):
+        config_of(description)
+
+
 @pytest.mark.parametrize(
     ("change", "culprit"),
     [
@@ -105,6 +113,9 @@ def test_config_of_reads_what_describe_wrote(tiny_config, trained_run):
         ({"monitor": "val_auc"}, "val_auc"),
         ({"monitor": "val_loss", "validation_fraction": 0.0}, "monitor"),
         ({"patience": 0}, "patience"),
+        ({"overrides": {"include_top": False}}, "include_top"),
+        ({"overrides": {"classifier_activation": None}}, "classifier_activation"),
+        ({"weight_decay": float("nan")}, "weight_decay"),
     ],
 )
 def test_a_wrong_configuration_is_named_and_leaves_no_run_behind(tiny_config, tmp_path, change, culprit):

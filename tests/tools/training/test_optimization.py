@@ -49,6 +49,9 @@ def test_a_schedule_is_serialisable():
         ({"milestones": (1,), "warm_up_epochs": 2}, "milestones"),
         ({"peak": 0.0}, "learning rate"),
         ({"peak": float("nan")}, "learning rate"),
+        ({"peak": float("inf")}, "learning rate"),
+        ({"factor": -1.0}, "decay_factor"),
+        ({"warm_up_start": 5.0}, "warm_up_start"),
     ],
 )
 def test_figures_that_do_not_fit_are_refused(arguments, culprit):
@@ -110,6 +113,7 @@ def test_sgd_is_serialisable():
         ("adagrad", {}, "optimizer"),
         ("sgd", {"momentum": 1.0}, "momentum"),
         ("sgd", {"weight_decay": -1.0}, "weight_decay"),
+        ("sgd", {"weight_decay": float("nan")}, "weight_decay"),
         ("sgd", {"clip_norm": 0.0}, "clip_norm"),
     ],
 )
