@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tools.errors import InputError
+
 CONFIDENCE = 0.95
 
 
@@ -24,19 +26,32 @@ def classification_metrics(
     Returns:
         "top1" and "top5" (with more than five classes) as shares from 0 to 1, "mean_class" (mean over the classes that
         occur of the share of each that was found), "auc" (with two classes, both present; class 1 is the positive one),
-        and, with bootstrap, "intervals": for each measure the (low, high) of 95 % confidence.
+        and, with bootstrap, "intervals": for each measure the (low, high) of 95 % confidence; a measure that no
+        resampling defines (the AUC, where all drew one class) has none.
+
+    Raises:
+        InputError: if `bootstrap` is negative, or a probability is not a finite number.
     """
+    if bootstrap < 0:
+        raise InputError(f"Expected bootstrap to be 0 or more. Received {bootstrap}.")
     labels = np.asarray(labels)
-    measures = _measures(np.asarray(probabilities), labels)
+    probabilities = np.asarray(probabilities)
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(bad):
+        # Sorted as they are, they would count as answers for the first class.
+        raise InputError(f"Expected probabilities that are finite. Received {probabilities[bad[0]]} at index {bad[0]}.")
+    measures = _measures(probabilities, labels)
     everything = np.arange(len(labels))
     result: dict[str, Any] = {name: measure(everything) for name, measure in measures.items()}
     if bootstrap:
         generator = np.random.default_rng(seed)
         draws = [generator.integers(0, len(labels), len(labels)) for _ in range(bootstrap)]
         tail = (1 - CONFIDENCE) / 2
+        values = {name: np.array([measure(drawn) for drawn in draws]) for name, measure in measures.items()}
         result["intervals"] = {
-            name: tuple(np.nanquantile([measure(drawn) for drawn in draws], [tail, 1 - tail]).tolist())
-            for name, measure in measures.items()
+            name: tuple(np.nanquantile(drawn, [tail, 1 - tail]).tolist())
+            for name, drawn in values.items()
+            if not np.isnan(drawn).all()
         }
     return result
 

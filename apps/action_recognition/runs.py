@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from tools.errors import InputError
@@ -61,7 +62,12 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     import keras_layers.video  # noqa: F401 (registers the layers)
     from apps.action_recognition.data import ClipSpec
 
-    spec = ClipSpec.from_dict(config["clip"])
+    try:
+        spec = ClipSpec.from_dict(config["clip"])
+    except InputError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from error
+    if not zipfile.is_zipfile(checkpoint):
+        raise InputError(f"Expected {checkpoint} to be a whole Keras file. Received one that is cut off or another.")
     try:
         model = keras.models.load_model(checkpoint, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
@@ -71,6 +77,10 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
         raise InputError(
             f"Expected {checkpoint} to have the {len(classes)} classes of config.json. "
             f"Received {model.output_shape[-1]}."
+        )
+    if tuple(model.input_shape[1:]) != spec.shape:
+        raise InputError(
+            f"Expected {checkpoint} to take the clips {spec.shape} of config.json. Received {model.input_shape[1:]}."
         )
     return Run(folder, model, spec, classes, config)
 

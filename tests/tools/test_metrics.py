@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tools.errors import InputError
 from tools.metrics import classification_metrics, confusion
 
 
@@ -47,6 +48,24 @@ def test_intervals_hold_the_measure_and_depend_on_the_seed_alone():
     half = 1.96 * np.sqrt(first["top1"] * (1 - first["top1"]) / 60)
     low, high = first["intervals"]["top1"]
     assert (high - low) / 2 == pytest.approx(half, rel=0.25)
+
+
+def test_a_measure_that_no_resampling_defines_has_no_interval():
+    # Of two examples the only resampling of seed 0 draws one twice: no AUC.
+    result = classification_metrics(one_hot([0, 1], 2), np.array([0, 1]), bootstrap=1, seed=0)
+    assert result["auc"] == 1.0 and set(result["intervals"]) == {"top1", "mean_class"}
+
+
+def test_a_negative_number_of_resamplings_is_refused():
+    with pytest.raises(InputError, match=r"bootstrap.*-5"):
+        classification_metrics(one_hot([0, 1], 2), np.array([0, 1]), bootstrap=-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_probabilities_that_are_no_numbers_are_no_answer(value):
+    # NaN everywhere would be "class 0", and right for every example of it.
+    with pytest.raises(InputError, match=r"finite.*at index 1"):
+        classification_metrics(np.array([[0.5, 0.5], [value, value]]), np.array([0, 0]))
 
 
 def test_scikit_learn_agrees():

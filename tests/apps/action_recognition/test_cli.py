@@ -227,6 +227,19 @@ def change_application(run):
     (run / "config.json").write_text(json.dumps({**config, "application": "vq_vae"}))
 
 
+def change_clip(run, **values):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "clip": {**config["clip"], **values}}))
+
+
+def change_frames(run):
+    change_clip(run, frames=9)
+
+
+def change_preset(run):
+    change_clip(run, preset="imagenot")
+
+
 def remove_clip(run):
     config = json.loads((run / "config.json").read_text())
     del config["clip"]
@@ -238,10 +251,12 @@ def remove_clip(run):
     [
         (damage_json, "JSON"),
         (remove_checkpoint, "best.keras"),
-        (cut_checkpoint, "best.keras"),
+        (cut_checkpoint, r"best\.keras to be a whole"),
         (change_classes, "classes"),
         (change_application, "vq_vae"),
         (remove_clip, "clip"),
+        (change_frames, r"best\.keras.*\(9, 16, 16, 3\).*\(8, 16, 16, 3\)"),
+        (change_preset, r"config\.json.*imagenot"),
         (shutil.rmtree, "not found"),
     ],
 )
