@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.action_recognition.data.containers import missing_bytes
 from apps.action_recognition.data.sampling import TOLERANCE, Timeline
 from tools.errors import InputError
 
@@ -71,6 +72,8 @@ def check_file(path: str) -> os.stat_result:
 @functools.lru_cache(maxsize=16384)
 def _timeline(path: str, modified: int, size: int) -> Timeline:
     capture = open_capture(path, raw=True)
+    if missing_bytes(path):
+        raise InputError(f"Expected a whole video file. Received {path}: {_why_not_video(path)}.")
     try:
         rate = stated_rate(capture)
         stamps = []
@@ -121,6 +124,8 @@ def _why_not_video(path: str) -> str:
         tail = file.read()
     if head[4:8] == b"ftyp" and b"moov" not in head + tail:
         return "it is cut off before its index (no moov atom)"
+    if missing := missing_bytes(path):
+        return f"it is cut off, {missing:,} bytes are missing"
     if (head[:4] == b"RIFF" and head[8:12] == b"WAVE") or head[:3] == b"ID3" or head[:4] in (b"fLaC", b"OggS"):
         return "it holds audio and no video stream"
     if _is_text(head):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from apps.action_recognition.data import decode, sampling
+from apps.action_recognition.data.containers import missing_bytes
 from apps.action_recognition.data.sampling import Timeline
 from tests.apps.action_recognition.data.videos import (
+    find_box,
     frame_numbers,
     rotate,
     set_durations,
@@ -91,19 +93,43 @@ def test_no_bad_file_is_taken_for_a_video(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_decodes_of_a_cut_file_is_the_whole_video(tmp_path, capfd):
-    path = write_video(tmp_path / "a.avi", frames=20, codec="MJPG")
-    chunks = path.read_bytes().split(b"00dc")
-    path.write_bytes(b"00dc".join(chunks[:12]))
-    line = decode.timeline(path)
-    assert len(line) == 10
-    frames = decode.decode(
-        path,
-        lambda line: sampling.clip_indices(line, sampling.central_start(line, 4, 25.0), 4, 25.0),
-        lambda frame: frame,
-    )
-    assert max(frame_numbers(frames)) < len(line)
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "mp4v")])
+def test_a_file_that_broke_off_is_named(name, codec, tmp_path, capfd):
+    path = write_video(tmp_path / name, frames=20, codec=codec)
+    assert missing_bytes(path) == 0
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    # The box or chunk that was cut states its own size, not that of what followed it.
+    assert 0 < missing_bytes(path) <= len(content) - len(content) // 2
+    with pytest.raises(InputError, match=r"^Expected a (whole )?video file\. Received .*: it is cut off"):
+        decode.timeline(path)
     assert capfd.readouterr().err == ""
+
+
+def test_an_mp4_with_its_index_in_front_that_broke_off_is_named(tmp_path):
+    path = write_video(tmp_path / "a.mp4", frames=20)
+    content = path.read_bytes()
+    data, index = find_box(content, b"mdat"), find_box(content, b"moov")
+    front = content[:data] + content[index:] + content[data:index]
+    path.write_bytes(front)
+    assert missing_bytes(path) == 0
+    path.write_bytes(front[:-500])
+    assert missing_bytes(path) == 500
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF", b"\0\0\0\2ftyp", b"\x1a\x45\xdf\xa3", b"GIF89a, which states no size"]
+)
+def test_where_no_size_is_stated_nothing_is_missing(content, tmp_path):
+    (tmp_path / "a").write_bytes(content)
+    assert missing_bytes(tmp_path / "a") == 0
+
+
+@pytest.mark.real_data
+def test_no_real_file_is_taken_for_cut(real_data):
+    videos = [path for path in (real_data / "videos").rglob("*") if path.suffix in (".mp4", ".avi", ".gif")]
+    assert len(videos) > 200
+    assert not [path for path in videos if missing_bytes(path)]
 
 
 def test_damage_in_the_middle_ends_the_video_there(tmp_path, monkeypatch):

@@ -116,6 +116,6 @@ def write_bad_files(folder) -> dict[str, str]:
         "truncated.mp4": "cut off",
         "no_frames.mp4": "no video stream",
         "audio.mp4": "audio",
-        "header.avi": "no frames",
+        "header.avi": "it is cut off",
         "garbage.avi": "no video stream",
     }
