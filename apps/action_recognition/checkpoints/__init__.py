@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from apps.action_recognition.checkpoints import torchvision
+from apps.action_recognition.checkpoints import bottlenecks, c3d_pytorch, pytorchvideo, t3d, torchvision, x3d
 from apps.action_recognition.checkpoints.naming import Arrays, Naming, Shapes
 from tools import weights
 from tools.errors import InputError
@@ -19,14 +19,28 @@ if TYPE_CHECKING:
     import keras
 
 CLASSIFIER = r"classifier/\w+"
+# What a model without classifier lacks.
+HEAD = r"(classifier|fc1)/\w+"
 
 # Source -> its names, one entry a family of networks.
 SOURCES: dict[str, tuple[Naming, ...]] = {
-    "torchvision": (torchvision.R2PLUS1D,),
+    "torchvision": (torchvision.R2PLUS1D, torchvision.R3D),
+    "pytorchvideo": (pytorchvideo.RESNET, pytorchvideo.I3D_RESNET, pytorchvideo.SLOWFAST, x3d.PYTORCHVIDEO),
+    "pyslowfast": (x3d.PYSLOWFAST,),
+    "c3d_pytorch": (c3d_pytorch.C3D,),
+    "t3d": (t3d.DENSENET3D,),
     "keras": (Naming((Rule(r"(?P<name>.+)", "{name}"),)),),
 }
 # Each says which network of its family has weights of given shapes by path, or None if none has.
-DESCRIPTIONS = (torchvision.describe_r2plus1d,)
+DESCRIPTIONS = (
+    torchvision.describe_r2plus1d,
+    torchvision.describe_r3d,
+    x3d.describe_x3d,
+    bottlenecks.describe_slowfast,
+    bottlenecks.describe_resnet,
+    c3d_pytorch.describe_c3d,
+    t3d.describe_densenet3d,
+)
 
 
 def load(model: keras.Model, path: str | os.PathLike, *, classifier: bool = True) -> None:
@@ -71,8 +85,11 @@ def assign(model: keras.Model, arrays: Arrays, source: str = "torchvision", *, c
         raise InputError(f"Expected `source` to be one of {', '.join(SOURCES)}. Received {source!r}.")
     own = {path: tuple(weight.shape) for path, weight in weights.variables(model).items()}
     naming = _of_model(SOURCES[source], arrays, own)
+    keep = None
+    if not classifier:
+        keep = CLASSIFIER if any(path.startswith("classifier/") for path in own) else HEAD
     try:
-        weights.assign(model, naming.prepared(arrays), naming.rules, keep=None if classifier else CLASSIFIER)
+        weights.assign(model, naming.prepared(arrays), naming.rules, keep=keep)
     except weights.MismatchError as error:
         expected, received = describe(own), _describe_arrays(SOURCES[source], arrays)
         if received == expected:

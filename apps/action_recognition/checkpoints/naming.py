@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -47,3 +48,14 @@ def class_words(kernels: Shapes) -> list[str]:
     """What the classifier says of a network, if it has one."""
     kernel = kernels.get("classifier/kernel")
     return [f"{kernel[-1]} classes"] if kernel else []
+
+
+def count_blocks(paths: Iterable[str], pattern: str) -> dict[str, int]:
+    """Number of blocks by stage.
+
+    Args:
+        paths: of weights.
+        pattern: regular expression of the path of a weight that every block has once, with the groups stage and block.
+    """
+    matches = [match for path in paths if (match := re.fullmatch(pattern, path))]
+    return collections.Counter(match[1] for match in sorted(matches, key=lambda match: match[1]))

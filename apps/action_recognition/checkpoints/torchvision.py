@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from apps.action_recognition.checkpoints.naming import Naming, Shapes, by_path, class_words
+from apps.action_recognition.checkpoints.naming import Naming, Shapes, by_path, class_words, count_blocks
 from keras_layers.video import parameter_matched_filters
 from tools.weights import torch_convolution, torch_dense, torch_normalization
 
@@ -31,18 +29,23 @@ R2PLUS1D = Naming(
     )
 )
 
+R3D = Naming(
+    (
+        *torch_convolution(r"stem\.0", "conv1", rank=3),
+        *torch_normalization(r"stem\.1", "conv1_normalization"),
+        *torch_convolution(rf"{CONVOLUTION}\.0", f"{BLOCK}_conv{{convolution}}", rank=3),
+        *SHARED,
+    )
+)
+
 
 def describe_r2plus1d(shapes: Shapes) -> str | None:
     """Which R(2+1)D network has weights of these shapes."""
     kernels = by_path(shapes)
-    blocks: dict[str, set[str]] = {}
-    for path in kernels:
-        if match := re.fullmatch(r"(conv\d+)_block(\d+)_conv1/spatial/kernel", path):
-            blocks.setdefault(match[1], set()).add(match[2])
-    if not blocks:
+    counts = count_blocks(kernels, r"conv(\d+)_block(\d+)_conv1/spatial/kernel")
+    if not counts:
         return None
-    counts = [len(blocks[stage]) for stage in sorted(blocks)]
-    parts = [f"depth {2 + 2 * sum(counts)}", f"channel rule {_channel_rule(kernels)}", *class_words(kernels)]
+    parts = [f"depth {2 + 2 * sum(counts.values())}", f"channel rule {_channel_rule(kernels)}", *class_words(kernels)]
     return f"R(2+1)D of {', '.join(parts)}"
 
 
@@ -56,3 +59,15 @@ def _channel_rule(kernels: Shapes) -> str:
     if second[-1] == first[-1]:
         return "torchvision"
     return "vmz" if second[-1] == parameter_matched_filters(3, second[-2], last[-1]) else "unknown"
+
+
+def describe_r3d(shapes: Shapes) -> str | None:
+    """Which R3D or MC3 network has weights of these shapes."""
+    kernels = by_path(shapes)
+    counts = count_blocks(kernels, r"conv(\d+)_block(\d+)_conv1/kernel")
+    if not counts:
+        return None
+    lengths = [kernels[f"conv{stage}_block1_conv1/kernel"][0] for stage in sorted(counts)]
+    family = {(3, 3, 3, 3): "R3D", (3, 1, 1, 1): "MC3"}.get(tuple(lengths), "residual network")
+    words = f"temporal kernels {', '.join(map(str, lengths))}"
+    return f"{family} of {', '.join([f'depth {2 + 2 * sum(counts.values())}', words, *class_words(kernels)])}"

@@ -50,6 +50,20 @@ def checked_shape(
     return tuple(input_shape)
 
 
+def checked_bottlenecks(depth: Any, width: Any, multiple: int = 1) -> tuple[int, ...]:
+    """Blocks in each stage of a network of bottlenecks; checks its width too.
+
+    Raises:
+        InputError: for an unknown depth, or a width that is not a positive multiple of `multiple`.
+    """
+    if depth not in BOTTLENECKS:
+        raise InputError(f"Expected `depth` to be one of {', '.join(map(str, BOTTLENECKS))}. Received {depth!r}.")
+    with input_errors():
+        if positive_integer(width, "width") % multiple:
+            raise ValueError(f"Expected `width` to be a multiple of {multiple}. Received {width}.")
+    return BOTTLENECKS[depth]
+
+
 @contextlib.contextmanager
 def input_errors() -> Iterator[None]:
     """Turns the ValueError of a validator into the error that a command prints in one line."""
@@ -80,7 +94,7 @@ def normalization(name: str, epsilon: float = EPSILON) -> keras.layers.BatchNorm
 def convolution(
     x: Any, filters: int, kernel_size: Sequence[int], strides: Sequence[int] = (1, 1, 1), *, name: str
 ) -> Any:
-    """A convolution without bias and with `kernel // 2` zeros on both sides of every axis, as PyTorch's networks pad."""
+    """A convolution without bias, with `kernel // 2` zeros on both sides of every axis as PyTorch's networks have."""
     padding = "same"
     # At stride 1 an odd kernel's "same" is symmetric already, and spares the copy that padding makes.
     if any(kernel > 1 and stride > 1 for kernel, stride in zip(kernel_size, strides, strict=True)):
@@ -128,7 +142,7 @@ def add(x: Any, shortcut: Any, name: str) -> Any:
 
 
 def max_pool(x: Any, pool_size: Sequence[int], strides: Sequence[int], name: str) -> Any:
-    """The largest of features that are not negative, so that zeros around them change nothing: `pool_size // 2` a side."""
+    """The largest of features that are not negative, with `pool_size // 2` zeros around them, which change nothing."""
     pads = tuple(size // 2 for size in pool_size)
     x = keras.layers.ZeroPadding3D(pads, data_format="channels_last", name=f"{name}_padding")(x)
     return keras.layers.MaxPooling3D(tuple(pool_size), tuple(strides), data_format="channels_last", name=name)(x)

@@ -20,7 +20,7 @@ import keras
 
 from apps.action_recognition.models import blocks
 from keras_layers.validation import one_of, positive_integers
-from keras_layers.video import Conv2Plus1D, TemporalDifference, parameter_matched_filters
+from keras_layers.video import Conv2Plus1D, TemporalDifference, WindowedAveragePooling3D, parameter_matched_filters
 from tools.errors import InputError
 from tools.registry import ModelInfo
 
@@ -48,6 +48,7 @@ CHANNEL_RULES = {
 # Blocks in conv2_x, conv3_x, conv4_x and conv5_x.
 DEPTHS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 STAGE_STRIDES = (1, 2, 2, 2)
+BOTTLENECK_STRIDES = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
 STEM_INTERMEDIATE_FILTERS = (45, 64)
 KERNEL = (3, 3, 3)
 MODALITIES = ("rgb", "rgb_difference")
@@ -116,6 +117,56 @@ def R2Plus1D(
 
     # Configuration
     return blocks.finished(clip, head(x), name or f"r2plus1d_{depth}", weights, include_top)
+
+
+def R2Plus1DBottleneck(
+    depth: int = 50,
+    width: int = 64,
+    input_shape: tuple[int | None, int | None, int | None, int] = (16, 224, 224, 3),
+    classes: int = 400,
+    dropout: float = 0.5,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    include_top: bool = True,
+    pooling: str | None = "avg",
+    classifier_activation: str | None = "softmax",
+) -> keras.Model:
+    """R(2+1)D of bottleneck blocks, whose middle convolution is split: time first, then space.
+
+    Args:
+        depth: 14 (one block a stage), 50 or 101.
+        width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
+        input_shape: (frames, height, width, channels); all but the channels may be None.
+        classes: number of classes.
+        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
+        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
+        name: name of the model. Default "r2plus1d_<depth>".
+        include_top: whether the classifier is part of the model.
+        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
+            without the classifier also None, for the map itself.
+        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+
+    Returns:
+        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
+        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
+        (batch, frames / 4, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
+        "classifier" the logits.
+
+    Raises:
+        InputError: for an argument out of range, or weights that do not fit.
+    """
+    # Layers
+    counts = blocks.checked_bottlenecks(depth, width)
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
+    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+
+    # Functional graph
+    x = blocks.unit(clip, width, (1, 7, 7), (1, 2, 2), name="conv1")
+    for stage, (count, strides) in enumerate(zip(counts, BOTTLENECK_STRIDES, strict=True), start=2):
+        x = blocks.Stage(count, strides=strides, split_kernel=3)(x, width * 2 ** (stage - 2), f"res{stage}")
+
+    # Configuration
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"r2plus1d_{depth}", weights, include_top)
 
 
 # === Layers ===
@@ -204,6 +255,18 @@ MODELS = (
         preprocessing="torchvision",
         source=f"{PAPER}; as VMZ R(2+1)D-34",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 72.4/90.6 % (published by VMZ)",
+    ),
+    ModelInfo(
+        name="r2plus1d_50",
+        constructor=R2Plus1DBottleneck,
+        arguments={"depth": 50},
+        input_shape=(16, 224, 224, 3),
+        classes=400,
+        parameters=28_107_600,
+        multiply_adds=57_533_825_024,
+        preprocessing="pyslowfast",
+        source=f"{PAPER}; as PyTorchVideo r2plus1d_r50",
+        accuracy="Kinetics-400, 10 clips x 3 crops, top-1/top-5: 76.01/92.23 % (published by PyTorchVideo)",
     ),
     ModelInfo(
         name="r2plus1d_tiny",
