@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_layers import validation
 
@@ -70,7 +69,7 @@ class FrameRateResampling(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
-def resampled_frames(frames: int, rate: int) -> np.ndarray:
-    """Positions of the frames that `FrameRateResampling` keeps, in int32."""
+def resampled_frames(frames: int, rate: int) -> list[int]:
+    """Positions of the frames that `FrameRateResampling` keeps."""
     count = frames // rate
-    return (np.arange(count) * (frames - 1) // max(count - 1, 1)).astype("int32")
+    return [step * (frames - 1) // max(count - 1, 1) for step in range(count)]

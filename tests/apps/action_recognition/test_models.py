@@ -133,7 +133,7 @@ def test_any_number_of_channels():
         ({"input_shape": (56, 56, 3)}, r"\(frames, height, width, channels\). Received \(56, 56, 3\)"),
         ({"input_shape": (0, 56, 56, 3)}, r"input_shape \(frames\)` to be a positive integer. Received 0"),
         ({"modality": "flow"}, "`modality` to be one of 'rgb', 'rgb_difference'. Received 'flow'"),
-        ({"input_shape": (1, 56, 56, 3), "modality": "rgb_difference"}, r"`input_shape \(frames\)` to be at least 2. Received 1"),
+        ({"input_shape": (1, 56, 56, 3), "modality": "rgb_difference"}, r"\(frames\)` to be at least 2. Received 1"),
         ({"input_shape": (8, 56, 56, None)}, "channels.* to be a positive integer. Received None"),
         ({"pooling": None}, "`pooling` to be one of 'avg', 'max'. Received None"),
         ({"include_top": False, "pooling": "sum"}, "`pooling` to be one of 'avg', 'max'. Received 'sum'"),

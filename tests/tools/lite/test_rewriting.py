@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_layers import Conv2Plus1D
-from keras_layers.video.temporal_difference import TemporalDifference
+from keras_layers import (
+    Conv2Plus1D,
+    FrameRateResampling,
+    LateralConnection,
+    TemporalDifference,
+    WindowedAveragePooling3D,
+)
 from tools.errors import InputError
 from tools.lite import rewrite
 
@@ -90,6 +95,11 @@ def test_pooling_is_equal(kind, window, strides, padding, of):
         [layers.ZeroPadding3D(((0, 2), (1, 0), (3, 1))), layers.ZeroPadding3D(1), layers.Conv3D(2, 3)],
         [layers.ZeroPadding3D(2), layers.MaxPooling3D(3)],
         [TemporalDifference(), layers.Conv3D(2, 3)],
+        [FrameRateResampling(2), layers.Conv3D(2, (1, 3, 3))],
+        [LateralConnection(5, kernel_size=7, rate=4), layers.Conv3D(2, (1, 3, 3))],
+        [LateralConnection(5, kernel_size=3, rate=2, normalization=False)],
+        [WindowedAveragePooling3D()],
+        [WindowedAveragePooling3D(4), layers.Dense(2)],
         [layers.Cropping3D(((1, 0), (2, 1), (0, 3)))],
         [layers.UpSampling3D((2, 3, 1))],
         [layers.TimeDistributed(layers.Conv2D(4, 3)), layers.GlobalMaxPooling3D()],
