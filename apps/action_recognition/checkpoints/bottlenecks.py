@@ -21,14 +21,15 @@ def describe_slowfast(shapes: Shapes) -> str | None:
         return None
     depth, lateral = 2 + 3 * sum(counts.values()), kernels.get("pool1_lateral/convolution/kernel", ("unknown",))[0]
     temporal = sum(_length(kernels, f"slow_res4_block{block + 1}") > 1 for block in range(counts["4"]))
+    name = SLOWFAST.get((depth, lateral, temporal))
     parts = [
         f"depth {depth}",
         f"lateral kernel {lateral}",
         f"{temporal} of {counts['4']} blocks of res4 temporal",
         *class_words(kernels),
+        *([f"as {name}"] if name else []),
     ]
-    name = SLOWFAST.get((depth, lateral, temporal))
-    return f"SlowFast of {', '.join(parts)}" + (f", as {name}" if name else "")
+    return f"SlowFast of {', '.join(parts)}"
 
 
 def describe_resnet(shapes: Shapes) -> str | None:
@@ -38,10 +39,13 @@ def describe_resnet(shapes: Shapes) -> str | None:
     if not counts:
         return None
     if "res2_block1_b_temporal/kernel" in kernels:
-        family = "R(2+1)D of bottlenecks"
+        family, name = "R(2+1)D of bottlenecks", "r2plus1d_50"
+    elif _length(kernels, "res2_block1") > 1:
+        family, name = "I3D on ResNet", "i3d_resnet50"
     else:
-        family = "I3D on ResNet" if _length(kernels, "res2_block1") > 1 else "Slow"
-    parts = [f"depth {2 + 3 * sum(counts.values())}", *class_words(kernels)]
+        family, name = "Slow", "slow_r50"
+    depth = 2 + 3 * sum(counts.values())
+    parts = [f"depth {depth}", *class_words(kernels), *([f"as {name}"] if depth == 50 else [])]
     return f"{family} of {', '.join(parts)}"
 
 

@@ -1,6 +1,7 @@
 """Networks of residual blocks against their references: R3D, MC3, R(2+1)D of bottlenecks, Slow, SlowFast, I3D."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -197,3 +198,68 @@ def test_mc3_keeps_its_frames_and_r3d_does_not():
 def test_refuses_bad_arguments(name, arguments, message):
     with pytest.raises(InputError, match=message):
         create(name, **arguments)
+
+
+# PyTorchVideo's names -> PySlowFast's: blocks count from 0 and stages from 1, and in I3D a pooling is a block.
+PYSLOWFAST_NAMES = {
+    r"^blocks\.(\d)\.multipathway_fusion\.conv_fast_to_slow": lambda m: f"s{int(m[1]) + 1}_fuse.conv_f2s",
+    r"^blocks\.(\d)\.multipathway_fusion\.norm": lambda m: f"s{int(m[1]) + 1}_fuse.bn",
+    r"^blocks\.0\.multipathway_blocks\.(\d)\.(\w+)": lambda m: f"s1.pathway{m[1]}_stem.{m[2]}",
+    r"^blocks\.(\d)\.multipathway_blocks\.(\d)\.res_blocks\.(\d+)": (
+        lambda m: f"s{int(m[1]) + 1}.pathway{m[2]}_res{m[3]}"
+    ),
+    r"^blocks\.0\.(\w+)": r"s1.pathway0_stem.\1",
+    r"^blocks\.1\.res_blocks\.(\d+)": r"s2.pathway0_res\1",
+    r"^blocks\.(\d)\.res_blocks\.(\d+)": r"s\1.pathway0_res\2",
+    r"^blocks\.\d\.proj": "head.projection",
+    r"(stem)\.norm": r"\1.bn",
+    r"branch1_conv": "branch1",
+    r"branch1_norm": "branch1_bn",
+    r"branch2\.conv_": "branch2.",
+    r"branch2\.norm_([abc])": r"branch2.\1_bn",
+}
+
+
+def pyslowfast_name(name):
+    for pattern, replacement in PYSLOWFAST_NAMES.items():
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+@pytest.mark.parametrize("name", ["slowfast_8x8_r50", "i3d_resnet50"])
+def test_pyslowfast_names_the_same_weights(name):
+    arrays = read_card(CARDS[name][0]).arrays
+    renamed = {pyslowfast_name(key): array for key, array in arrays.items()}
+    assert len(renamed) == len(arrays)
+    assert not any(key.startswith("blocks") for key in renamed)
+    model, other = (models.create(name, input_shape=(8, 32, 32, 3)) for _ in range(2))
+    checkpoints.assign(model, arrays, source="pytorchvideo")
+    checkpoints.assign(other, renamed, source="pyslowfast")
+    for weight, value in zip(model.weights, other.weights, strict=True):
+        assert weight.path == value.path
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "own", "received"),
+    [
+        (
+            "slowfast_4x16_r50",
+            "slowfast_8x8_r50",
+            "lateral kernel 5, 6 of 6 blocks of res4 temporal, 400 classes, as slowfast_4x16_r50",
+            "lateral kernel 7, 6 of 6 blocks of res4 temporal, 400 classes, as slowfast_8x8_r50",
+        ),
+        ("slowfast_16x8_r101_50_50", "slowfast_8x8_r50", "depth 101, lateral kernel 5, 6 of 23 blocks", "depth 50"),
+        ("slow_r50", "i3d_resnet50", "Slow of depth 50, 400 classes, as slow_r50", "as i3d_resnet50"),
+        ("mc3_18", "r3d_18", "MC3 of depth 18, temporal kernels 3, 1, 1, 1", "R3D of depth 18"),
+        ("r2plus1d_18", "r3d_18", r"R(2+1)D of depth 18", "R3D of depth 18, temporal kernels 3, 3, 3, 3"),
+    ],
+)
+def test_weights_of_another_variant_are_refused_by_its_name(name, card, own, received):
+    card, source, _ = CARDS[card]
+    model = models.create(name, input_shape=(8, 32, 32, 3))
+    with pytest.raises(InputError) as caught:
+        checkpoints.assign(model, read_card(card).arrays, source=source)
+    first = str(caught.value).split("\n")[0]
+    assert own in first.split("Received")[0]
+    assert received in first.split("Received")[1]

@@ -100,6 +100,7 @@ def test_pooling_is_equal(kind, window, strides, padding, of):
         [LateralConnection(5, kernel_size=3, rate=2, normalization=False)],
         [WindowedAveragePooling3D()],
         [WindowedAveragePooling3D(4), layers.Dense(2)],
+        [WindowedAveragePooling3D(2, 2)],
         [layers.Cropping3D(((1, 0), (2, 1), (0, 3)))],
         [layers.UpSampling3D((2, 3, 1))],
         [layers.TimeDistributed(layers.Conv2D(4, 3)), layers.GlobalMaxPooling3D()],
