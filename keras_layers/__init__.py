@@ -1,23 +1,35 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers.video import (
+    CenteredIdentity,
     ChannelwiseConv3D,
     Conv2Plus1D,
+    FramePadding,
     FrameRateResampling,
+    InflatedInception,
     LateralConnection,
+    SelfGating,
+    SeparableInception,
     SqueezeExcitation3D,
     TemporalDifference,
     TemporalTransition,
     WindowedAveragePooling3D,
+    inflate,
 )
 
 __all__ = [
+    "CenteredIdentity",
     "ChannelwiseConv3D",
     "Conv2Plus1D",
+    "FramePadding",
     "FrameRateResampling",
+    "InflatedInception",
     "LateralConnection",
+    "SelfGating",
+    "SeparableInception",
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
     "WindowedAveragePooling3D",
+    "inflate",
 ]
