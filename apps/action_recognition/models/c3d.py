@@ -118,24 +118,20 @@ def C3D(
 
 
 def _convolution(filters: int, name: str) -> keras.layers.Conv3D:
-    # Initialised as by the authors: small normal kernels, biases of 1 but for the first.
     return keras.layers.Conv3D(
         filters,
         3,
         padding="same",
         data_format="channels_last",
         activation="relu",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        bias_initializer="zeros" if name == "conv1" else "ones",
+        kernel_initializer=blocks.he_normal(),
         name=name,
     )
 
 
 def _hidden(units: int, name: str) -> keras.layers.Dense:
     initializer = keras.initializers.RandomNormal(stddev=0.005)
-    return keras.layers.Dense(
-        units, activation="relu", kernel_initializer=initializer, bias_initializer="ones", name=name
-    )
+    return keras.layers.Dense(units, activation="relu", kernel_initializer=initializer, name=name)
 
 
 def _pool(x: Any, number: int, window: tuple[int, int, int], alignment: str) -> Any:

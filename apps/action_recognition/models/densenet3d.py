@@ -2,7 +2,7 @@
 
 Diba et al., "Temporal 3D ConvNets: New Architecture and Transfer Learning for Video Classification" (2017).
 
-    clip -> conv1 -> pool1 -> dense1 -> transition1 -> dense2 -> transition2 -> dense3 -> transition3 -> dense4, BN, ReLU
+    clip -> conv1 -> pool1 -> dense1 -> transition1 -> dense2 -> transition2 -> dense3 -> transition3 -> dense4 -> BN
     stride  2,2,2    2,2,2              2,2,2                    2,2,2                    2,2,2
 
     layer of a dense block:  input --> BN, ReLU, 1x1x1 --> BN, ReLU, 3x3x3 --> concatenate -->

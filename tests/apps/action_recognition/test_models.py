@@ -6,7 +6,7 @@ import pytest
 
 from apps.action_recognition import checkpoints, models
 from apps.action_recognition.data import PRESETS
-from tests.conformance.models import CHECKS, ModelCase, check_facts, check_forward, name_of
+from tests.conformance.models import CHECKS, ModelCase, check_facts, check_forward, name_of, small_input
 from tests.conformance.parity import read_card
 from tools.errors import InputError
 
@@ -23,7 +23,7 @@ def test_the_small_model_conforms(check, tmp_path):
 @pytest.mark.parametrize("name", models.names())
 def test_every_model_conforms(name, check, tmp_path):
     native = check is check_forward
-    check(ModelCase(models.REGISTRY, name, None if native else SMALL), tmp_path)
+    check(ModelCase(models.REGISTRY, name, None if native else small_input(models.info(name))), tmp_path)
 
 
 @pytest.mark.parametrize("name", models.names())
