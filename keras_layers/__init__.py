@@ -1,5 +1,35 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
-from keras_layers.video import Conv2Plus1D, TemporalDifference
+from keras_layers.video import (
+    CenteredIdentity,
+    ChannelwiseConv3D,
+    Conv2Plus1D,
+    FramePadding,
+    FrameRateResampling,
+    InflatedInception,
+    LateralConnection,
+    SelfGating,
+    SeparableInception,
+    SqueezeExcitation3D,
+    TemporalDifference,
+    TemporalTransition,
+    WindowedAveragePooling3D,
+    inflate,
+)
 
-__all__ = ["Conv2Plus1D", "TemporalDifference"]
+__all__ = [
+    "CenteredIdentity",
+    "ChannelwiseConv3D",
+    "Conv2Plus1D",
+    "FramePadding",
+    "FrameRateResampling",
+    "InflatedInception",
+    "LateralConnection",
+    "SelfGating",
+    "SeparableInception",
+    "SqueezeExcitation3D",
+    "TemporalDifference",
+    "TemporalTransition",
+    "WindowedAveragePooling3D",
+    "inflate",
+]

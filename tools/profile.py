@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_layers import ChannelwiseConv3D
 from tools.errors import InputError
 
 Shape = tuple[int, ...]
@@ -205,6 +206,10 @@ def _convolution(layer: keras.layers.Layer, inputs: list[Shape], outputs: list[S
     return _positions(layer, outputs[0]) * math.prod(layer.kernel.shape)
 
 
+def _channelwise_convolution(layer: keras.layers.Layer, inputs: list[Shape], outputs: list[Shape]) -> int:
+    return math.prod(outputs[0][1:4]) * math.prod(layer.kernel.shape)
+
+
 def _transposed_convolution(layer: keras.layers.Layer, inputs: list[Shape], outputs: list[Shape]) -> int:
     return _positions(layer, inputs[0]) * math.prod(layer.kernel.shape)
 
@@ -245,6 +250,7 @@ RULES: dict[type, Rule] = {
     keras.layers.Conv3D: _convolution,
     keras.layers.DepthwiseConv1D: _convolution,
     keras.layers.DepthwiseConv2D: _convolution,
+    ChannelwiseConv3D: _channelwise_convolution,
     keras.layers.SeparableConv1D: _separable_convolution,
     keras.layers.SeparableConv2D: _separable_convolution,
     keras.layers.Conv1DTranspose: _transposed_convolution,

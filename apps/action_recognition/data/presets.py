@@ -145,6 +145,16 @@ PRESETS: dict[str, Preset] = {
             224,
         ),
         Preset(
+            "pyslowfast_256",
+            "PySlowFast and PyTorchVideo, tested on crops as large as the shorter side",
+            (0.0, 1.0),
+            "RGB",
+            _same(0.45),
+            _same(0.225),
+            256,
+            256,
+        ),
+        Preset(
             "mmaction2",
             "mmaction2 SlowFast and TSN ResNet-50",
             (0.0, 255.0),

@@ -12,14 +12,39 @@ from typing import Any
 
 import keras
 
-from apps.action_recognition.models import r2plus1d
-from apps.action_recognition.models.r2plus1d import R2Plus1D
+from apps.action_recognition.models import c3d, densenet3d, i3d, i3d_resnet, r2plus1d, r3d, s3d, slowfast, x3d
+from apps.action_recognition.models.c3d import C3D
+from apps.action_recognition.models.densenet3d import DenseNet3D
+from apps.action_recognition.models.i3d import I3D
+from apps.action_recognition.models.i3d_resnet import I3DResNet
+from apps.action_recognition.models.r2plus1d import R2Plus1D, R2Plus1DBottleneck
+from apps.action_recognition.models.r3d import R3D
+from apps.action_recognition.models.s3d import S3D
+from apps.action_recognition.models.slowfast import Slow, SlowFast
+from apps.action_recognition.models.x3d import X3D
 from tools.registry import ModelInfo, Registry
 
-__all__ = ["R2Plus1D", "REGISTRY", "create", "info", "names", "table"]
+__all__ = [
+    "C3D",
+    "DenseNet3D",
+    "I3D",
+    "I3DResNet",
+    "R2Plus1D",
+    "R2Plus1DBottleneck",
+    "R3D",
+    "REGISTRY",
+    "S3D",
+    "Slow",
+    "SlowFast",
+    "X3D",
+    "create",
+    "info",
+    "names",
+    "table",
+]
 
 REGISTRY = Registry("action_recognition")
-for _module in (r2plus1d,):
+for _module in (r2plus1d, r3d, slowfast, i3d, i3d_resnet, s3d, c3d, densenet3d, x3d):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import keras
 
-from keras_layers.precision import float32_variables
-from keras_layers.validation import activation, fraction, one_of, positive_integer, positive_integers
-from keras_layers.video import Conv2Plus1D, TemporalDifference, parameter_matched_filters
+from apps.action_recognition.models import blocks
+from keras_layers.validation import one_of, positive_integers
+from keras_layers.video import Conv2Plus1D, TemporalDifference, WindowedAveragePooling3D, parameter_matched_filters
 from tools.errors import InputError
 from tools.registry import ModelInfo
 
@@ -46,13 +46,12 @@ CHANNEL_RULES = {
     "vmz": ChannelRule(every_convolution=True, epsilon=1e-3),
 }
 # Blocks in conv2_x, conv3_x, conv4_x and conv5_x.
-BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+DEPTHS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 STAGE_STRIDES = (1, 2, 2, 2)
+BOTTLENECK_STRIDES = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
 STEM_INTERMEDIATE_FILTERS = (45, 64)
-MOMENTUM = 0.9
 KERNEL = (3, 3, 3)
 MODALITIES = ("rgb", "rgb_difference")
-POOLING = {"avg": keras.layers.GlobalAveragePooling3D, "max": keras.layers.GlobalMaxPooling3D}
 
 
 # === Functional graph ===
@@ -101,39 +100,73 @@ def R2Plus1D(
         InputError: for an argument out of range, or weights that do not fit.
     """
     # Layers
-    blocks, rule, widths, input_shape = _validated(
-        depth,
-        channel_rule,
-        widths,
-        input_shape,
-        classes,
-        dropout,
-        include_top,
-        pooling,
-        classifier_activation,
-        modality,
-        name,
-    )
+    counts, rule, widths = _validated(depth, channel_rule, widths, modality)
+    input_shape = blocks.checked_shape(input_shape, (2 if modality == "rgb_difference" else 1, 1, 1))
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
     clip = keras.Input(input_shape, name="clip", dtype="float32")
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
 
     # Functional graph
     x = TemporalDifference(name="difference")(clip) if modality == "rgb_difference" else clip
     x = _convolution(widths[0], (3, 7, 7), (1, 2, 2), max(1, stem_filters), rule, "conv1")(x)
-    x = _normalization(rule, "conv1")(x)
+    x = blocks.normalization("conv1", rule.epsilon)(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
-    for stage, (count, filters, stride) in enumerate(zip(blocks, widths, STAGE_STRIDES, strict=True), start=2):
+    for stage, (count, filters, stride) in enumerate(zip(counts, widths, STAGE_STRIDES, strict=True), start=2):
         for block in range(1, count + 1):
             x = _block(x, filters, stride if block == 1 else 1, rule, f"conv{stage}_block{block}")
-    outputs = _head(x, classes, dropout, include_top, pooling, classifier_activation)
 
     # Configuration
-    model = keras.Model(clip, outputs, name=name or f"r2plus1d_{depth}")
-    if weights is not None:
-        from apps.action_recognition import checkpoints
+    return blocks.finished(clip, head(x), name or f"r2plus1d_{depth}", weights, include_top)
 
-        checkpoints.load(model, weights, classifier=include_top)
-    return model
+
+def R2Plus1DBottleneck(
+    depth: int = 50,
+    width: int = 64,
+    input_shape: tuple[int | None, int | None, int | None, int] = (16, 224, 224, 3),
+    classes: int = 400,
+    dropout: float = 0.5,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    include_top: bool = True,
+    pooling: str | None = "avg",
+    classifier_activation: str | None = "softmax",
+) -> keras.Model:
+    """R(2+1)D of bottleneck blocks, whose middle convolution is split: time first, then space.
+
+    Args:
+        depth: 14 (one block a stage), 50 or 101.
+        width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
+        input_shape: (frames, height, width, channels); all but the channels may be None.
+        classes: number of classes.
+        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
+        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
+        name: name of the model. Default "r2plus1d_<depth>".
+        include_top: whether the classifier is part of the model.
+        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
+            without the classifier also None, for the map itself.
+        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+
+    Returns:
+        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
+        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
+        (batch, frames / 4, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
+        "classifier" the logits.
+
+    Raises:
+        InputError: for an argument out of range, or weights that do not fit.
+    """
+    # Layers
+    counts = blocks.checked_bottlenecks(depth, width)
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
+    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+
+    # Functional graph
+    x = blocks.unit(clip, width, (1, 7, 7), (1, 2, 2), name="conv1")
+    for stage, (count, strides) in enumerate(zip(counts, BOTTLENECK_STRIDES, strict=True), start=2):
+        x = blocks.Stage(count, strides=strides, split_kernel=3)(x, width * 2 ** (stage - 2), f"res{stage}")
+
+    # Configuration
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"r2plus1d_{depth}", weights, include_top)
 
 
 # === Layers ===
@@ -153,111 +186,34 @@ def _convolution(
         strides,
         padding="symmetric",
         intermediate_filters=intermediate_filters,
-        momentum=MOMENTUM,
+        momentum=blocks.MOMENTUM,
         epsilon=rule.epsilon,
-        kernel_initializer=_initializer(),
+        kernel_initializer=blocks.he_normal(),
         name=name,
-    )
-
-
-def _initializer() -> keras.initializers.Initializer:
-    # He et al.'s, by the number of outputs: what the published networks were trained from.
-    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
-
-
-def _normalization(rule: ChannelRule, name: str) -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(
-        momentum=MOMENTUM,
-        epsilon=rule.epsilon,
-        dtype=float32_variables(keras.config.dtype_policy()),
-        name=f"{name}_normalization",
     )
 
 
 def _block(x: Any, filters: int, stride: int, rule: ChannelRule, name: str) -> Any:
     first = parameter_matched_filters(KERNEL, x.shape[-1], filters)
     second = parameter_matched_filters(KERNEL, filters, filters) if rule.every_convolution else first
-    shortcut = x
-    if stride != 1 or x.shape[-1] != filters:
-        shortcut = keras.layers.Conv3D(
-            filters,
-            kernel_size=1,
-            strides=stride,
-            data_format="channels_last",
-            use_bias=False,
-            kernel_initializer=_initializer(),
-            name=f"{name}_shortcut",
-        )(x)
-        shortcut = _normalization(rule, f"{name}_shortcut")(shortcut)
-
+    shortcut = blocks.shortcut(x, filters, (stride,) * 3, name, rule.epsilon)
     x = _convolution(filters, KERNEL, stride, first, rule, f"{name}_conv1")(x)
-    x = _normalization(rule, f"{name}_conv1")(x)
+    x = blocks.normalization(f"{name}_conv1", rule.epsilon)(x)
     x = keras.layers.Activation("relu", name=f"{name}_conv1_activation")(x)
     x = _convolution(filters, KERNEL, 1, second, rule, f"{name}_conv2")(x)
-    x = _normalization(rule, f"{name}_conv2")(x)
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
-    return keras.layers.Activation("relu", name=f"{name}_activation")(x)
-
-
-def _head(
-    x: Any, classes: int, dropout: float, include_top: bool, pooling: str | None, classifier_activation: Any
-) -> Any:
-    if pooling is None:
-        return keras.layers.Activation("linear", dtype="float32", name="features")(x)
-    x = POOLING[pooling](data_format="channels_last", dtype="float32", name="global_pool")(x)
-    if not include_top:
-        return x
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    x = keras.layers.Dense(classes, kernel_initializer=initializer, name="classifier")(x)
-    return keras.layers.Activation(classifier_activation, dtype="float32", name="classifier_activation")(x)
+    x = blocks.normalization(f"{name}_conv2", rule.epsilon)(x)
+    return blocks.add(x, shortcut, name)
 
 
 def _validated(
-    depth: int,
-    channel_rule: str,
-    widths: Any,
-    input_shape: Any,
-    classes: int,
-    dropout: float,
-    include_top: bool,
-    pooling: str | None,
-    classifier_activation: Any,
-    modality: Any,
-    name: Any,
-) -> tuple[tuple[int, ...], ChannelRule, tuple[int, ...], tuple[int | None, ...]]:
-    try:
-        if depth not in BLOCKS:
-            raise ValueError(f"Expected `depth` to be one of {', '.join(map(str, BLOCKS))}. Received {depth!r}.")
+    depth: int, channel_rule: str, widths: Any, modality: Any
+) -> tuple[tuple[int, ...], ChannelRule, tuple[int, ...]]:
+    if depth not in DEPTHS:
+        raise InputError(f"Expected `depth` to be one of {', '.join(map(str, DEPTHS))}. Received {depth!r}.")
+    with blocks.input_errors():
         one_of(channel_rule, tuple(CHANNEL_RULES), "channel_rule")
-        widths = positive_integers(widths, len(STAGE_STRIDES), "widths")
-        positive_integer(classes, "classes")
-        fraction(dropout, "dropout")
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"Expected `name` to be None or a text without a slash. Received {name!r}.")
-        if not isinstance(include_top, bool):
-            raise ValueError(f"Expected `include_top` to be True or False. Received {include_top!r}.")
-        if pooling is not None or include_top:
-            one_of(pooling, tuple(POOLING), "pooling")
         one_of(modality, MODALITIES, "modality")
-        shape = _validated_shape(input_shape, modality)
-        activation(classifier_activation, "classifier_activation")
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return BLOCKS[depth], CHANNEL_RULES[channel_rule], widths, shape
-
-
-def _validated_shape(input_shape: Any, modality: str) -> tuple[int | None, ...]:
-    if not isinstance(input_shape, tuple | list) or len(input_shape) != 4:
-        raise ValueError(f"Expected `input_shape` to be (frames, height, width, channels). Received {input_shape!r}.")
-    positive_integer(input_shape[3], "input_shape[3] (channels)")
-    for axis, length in zip(("frames", "height", "width"), input_shape[:3], strict=True):
-        if length is not None:
-            positive_integer(length, f"input_shape ({axis})")
-    if modality == "rgb_difference" and input_shape[0] == 1:
-        raise ValueError(f"Expected `input_shape` to have at least 2 frames to subtract. Received {input_shape!r}.")
-    return tuple(input_shape)
+        return DEPTHS[depth], CHANNEL_RULES[channel_rule], positive_integers(widths, len(STAGE_STRIDES), "widths")
 
 
 # === Registered models ===
@@ -299,6 +255,18 @@ MODELS = (
         preprocessing="torchvision",
         source=f"{PAPER}; as VMZ R(2+1)D-34",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 72.4/90.6 % (published by VMZ)",
+    ),
+    ModelInfo(
+        name="r2plus1d_50",
+        constructor=R2Plus1DBottleneck,
+        arguments={"depth": 50},
+        input_shape=(16, 224, 224, 3),
+        classes=400,
+        parameters=28_107_600,
+        multiply_adds=57_533_825_024,
+        preprocessing="pyslowfast",
+        source=f"{PAPER}; as PyTorchVideo r2plus1d_r50",
+        accuracy="Kinetics-400, 10 clips x 3 crops, top-1/top-5: 76.01/92.23 % (published by PyTorchVideo)",
     ),
     ModelInfo(
         name="r2plus1d_tiny",

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_layers import Conv2Plus1D
-from keras_layers.video.temporal_difference import TemporalDifference
+from keras_layers import (
+    ChannelwiseConv3D,
+    Conv2Plus1D,
+    FrameRateResampling,
+    LateralConnection,
+    SqueezeExcitation3D,
+    TemporalDifference,
+    TemporalTransition,
+    WindowedAveragePooling3D,
+)
 from tools.errors import InputError
 from tools.lite import rewrite
 
@@ -74,6 +82,17 @@ def test_channelwise_convolution_is_equal(kernel, strides, multiplier, of):
     assert_equal(of(convolution, layers.BatchNormalization()))
 
 
+@pytest.mark.parametrize("padding", ["same", "valid", "symmetric"])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "dilation"),
+    [(3, 1, 1), (3, (1, 2, 2), 1), ((5, 1, 1), 1, 1), ((4, 1, 1), 1, 1), ((2, 3, 4), (2, 1, 1), 1), (3, (1, 2, 2), 2)],
+)
+def test_channelwise_layer_is_equal_and_its_normalisation_folded(padding, kernel, strides, dilation, of):
+    layer = ChannelwiseConv3D(kernel, strides, padding, dilation, use_bias=True)
+    edge = assert_equal(of(layer, layers.BatchNormalization(), shape=(7, 8, 9, 3)))
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in edge.layers)
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("kind", [layers.MaxPooling3D, layers.AveragePooling3D])
 @pytest.mark.parametrize(
@@ -90,6 +109,17 @@ def test_pooling_is_equal(kind, window, strides, padding, of):
         [layers.ZeroPadding3D(((0, 2), (1, 0), (3, 1))), layers.ZeroPadding3D(1), layers.Conv3D(2, 3)],
         [layers.ZeroPadding3D(2), layers.MaxPooling3D(3)],
         [TemporalDifference(), layers.Conv3D(2, 3)],
+        [layers.ZeroPadding3D(1), ChannelwiseConv3D(3, padding="valid")],
+        [SqueezeExcitation3D(2), layers.Activation("silu"), layers.Conv3D(2, 1)],
+        [ChannelwiseConv3D(3), layers.BatchNormalization(), SqueezeExcitation3D(2, "silu")],
+        [TemporalTransition((1, 3, 4), 3), layers.Conv3D(2, 1)],
+        [layers.Conv3D(3, 1), TemporalTransition((3, 6), 2, 5, pool_size=(1, 2, 3))],
+        [FrameRateResampling(2), layers.Conv3D(2, (1, 3, 3))],
+        [LateralConnection(5, kernel_size=7, rate=4), layers.Conv3D(2, (1, 3, 3))],
+        [LateralConnection(5, kernel_size=3, rate=2, normalization=False)],
+        [WindowedAveragePooling3D()],
+        [WindowedAveragePooling3D(4), layers.Dense(2)],
+        [WindowedAveragePooling3D(2, 2)],
         [layers.Cropping3D(((1, 0), (2, 1), (0, 3)))],
         [layers.UpSampling3D((2, 3, 1))],
         [layers.TimeDistributed(layers.Conv2D(4, 3)), layers.GlobalMaxPooling3D()],

@@ -43,16 +43,21 @@ def conv3d(context, layer, feature: Feature) -> Feature:
             f"Expected groups of layer {layer.name!r} (Conv3D) to be 1 or its {feature.shape[-1]} input channels. "
             f"Received {layer.groups}."
         )
-    source, outer = feature, NO_PADS
-    if isinstance(feature.pending, ZeroPadding):
-        source, outer = feature.pending.source, feature.pending.pads
     pads = keras_pads(layer.padding, feature.shape, layer.kernel_size, layer.strides, layer.dilation_rate)
-    pads = tuple((a + c, b + d) for (a, b), (c, d) in zip(outer, pads, strict=True))
+    source, pads = with_pending_zeros(feature, pads)
     return activate(
         context,
         layer.activation,
         convolve(context, source, kernel, bias, layer.strides, layer.dilation_rate, pads, depthwise=layer.groups > 1),
     )
+
+
+def with_pending_zeros(feature: Feature, pads: Pads) -> tuple[Feature, Pads]:
+    """What a layer pads that adds zeros of its own to those put off before it, and the zeros together."""
+    if not isinstance(feature.pending, ZeroPadding):
+        return feature, pads
+    pending = feature.pending
+    return pending.source, tuple((a + c, b + d) for (a, b), (c, d) in zip(pending.pads, pads, strict=True))
 
 
 def keras_pads(padding: str, shape, kernel_size, strides, dilation) -> Pads:
@@ -248,9 +253,6 @@ def conv2plus1d(context, layer, feature: Feature) -> Feature:
 def zero_padding(context, layer, feature: Feature) -> Feature:
     """Put off until it is used: a convolution merges it with its own zeros."""
     require_channels_last(layer)
-    pads, source = tuple(tuple(pair) for pair in layer.padding), feature
-    if isinstance(feature.pending, ZeroPadding):
-        source = feature.pending.source
-        pads = tuple((a + c, b + d) for (a, b), (c, d) in zip(feature.pending.pads, pads, strict=True))
+    source, pads = with_pending_zeros(feature, tuple(tuple(pair) for pair in layer.padding))
     sizes = tuple(size + sum(zeros) for size, zeros in zip(source.shape[:3], pads, strict=True))
     return Feature(context, (*sizes, source.shape[3]), pending=ZeroPadding(source, pads))

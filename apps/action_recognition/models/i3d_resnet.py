@@ -1,0 +1,99 @@
+"""I3D on ResNet: a residual network of images, inflated over time in every other block.
+
+Carreira & Zisserman, "Quo Vadis, Action Recognition?" (2017); Wang et al., "Non-local Neural Networks" (2018).
+
+    input  ->  conv1  ->  pool1  ->  res2  ->  pool2  ->  res3  ->  res4  ->  res5  ->  global_pool  ->  classifier
+    kernel     5,7,7                 3         2,1,1      3 1       3 1       1 3       7 x 7 windows
+    stride     1,2,2      1,2,2      1         2,1,1      1,2,2     1,2,2     1,2,2
+
+    The kernels of res2 to res5 are the lengths in time of the first convolution of the blocks, in turn.
+"""
+
+from __future__ import annotations
+
+import os
+
+import keras
+
+from apps.action_recognition.models import blocks
+from keras_layers.video import WindowedAveragePooling3D
+from tools.registry import ModelInfo
+
+# === Configuration ===
+
+# Length in time of the first convolution of the blocks of res2, res3, res4 and res5, in turn, and strides.
+KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
+STRIDES = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+
+
+# === Functional graph ===
+
+
+def I3DResNet(
+    depth: int = 50,
+    width: int = 64,
+    input_shape: tuple[int | None, int | None, int | None, int] = (8, 224, 224, 3),
+    classes: int = 400,
+    dropout: float = 0.5,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    include_top: bool = True,
+    pooling: str | None = "avg",
+    classifier_activation: str | None = "softmax",
+) -> keras.Model:
+    """I3D on a ResNet for clips.
+
+    Args:
+        depth: 14 (one block a stage), 50 or 101.
+        width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
+        input_shape: (frames, height, width, channels), at least 2 frames; all but the channels may be None.
+        classes: number of classes.
+        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
+        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
+        name: name of the model. Default "i3d_resnet<depth>".
+        include_top: whether the classifier is part of the model.
+        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
+            without the classifier also None, for the map itself.
+        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+
+    Returns:
+        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
+        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
+        (batch, frames / 2, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
+        "classifier" the logits.
+
+    Raises:
+        InputError: for an argument out of range, or weights that do not fit.
+    """
+    # Layers
+    counts = blocks.checked_bottlenecks(depth, width)
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
+    clip = keras.Input(blocks.checked_shape(input_shape, minimum=(2, 1, 1)), name="clip", dtype="float32")
+
+    # Functional graph
+    x = blocks.unit(clip, width, (5, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.max_pool(x, (1, 3, 3), (1, 2, 2), name="pool1")
+    for stage, row in enumerate(zip(counts, KERNELS, STRIDES, strict=True), start=2):
+        x = blocks.Stage(*row)(x, width * 2 ** (stage - 2), f"res{stage}")
+        if stage == 2:
+            x = keras.layers.MaxPooling3D((2, 1, 1), data_format="channels_last", name="pool2")(x)
+
+    # Configuration
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"i3d_resnet{depth}", weights, include_top)
+
+
+# === Registered models ===
+
+MODELS = (
+    ModelInfo(
+        name="i3d_resnet50",
+        constructor=I3DResNet,
+        arguments={"depth": 50},
+        input_shape=(8, 224, 224, 3),
+        classes=400,
+        parameters=28_043_472,
+        multiply_adds=28_407_660_544,
+        preprocessing="pyslowfast",
+        source="Wang et al. 2018, Carreira & Zisserman 2017; as PyTorchVideo i3d_r50",
+    ),
+)

@@ -1,0 +1,292 @@
+"""SlowFast, and its slow pathway alone.
+
+Feichtenhofer et al., "SlowFast Networks for Video Recognition" (2019).
+
+    clip --> 1 frame in `rate` --> slow: conv1, pool1 --> res2 --> res3 --> res4 --> res5 --> slow_pool --+
+      |                                           ^         ^        ^        ^                           |
+      |                                        lateral   lateral  lateral  lateral                  global_pool
+      |                                           |         |        |        |                           |
+      +--------------------------> fast: conv1, pool1 --> res2 --> res3 --> res4 --> res5 --> fast_pool --+
+
+Neither pathway has a stride in time; the lateral connections go from the one frame rate to the other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+
+from apps.action_recognition.models import blocks
+from apps.action_recognition.models.blocks import Stage
+from keras_layers.validation import one_of, positive_integer
+from keras_layers.video import FrameRateResampling, LateralConnection, WindowedAveragePooling3D
+from tools.errors import InputError
+from tools.registry import ModelInfo
+
+# === Configuration ===
+
+# Length in time of conv1 and of the first convolution of the blocks of res2, res3, res4 and res5.
+SLOW_STEM, SLOW_KERNELS = 1, (1, 1, 3, 3)
+FAST_STEM, FAST_KERNELS = 5, (3, 3, 3, 3)
+STRIDES = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+# Channels of the slow pathway for one of the fast pathway, and of a lateral connection for one of the fast pathway.
+REDUCTION = 8
+LATERAL_RATIO = 2
+INPUTS = ("clip", "pathways")
+
+
+# === Functional graph ===
+
+
+def Slow(
+    depth: int = 50,
+    width: int = 64,
+    input_shape: tuple[int | None, int | None, int | None, int] = (8, 256, 256, 3),
+    classes: int = 400,
+    dropout: float = 0.5,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    include_top: bool = True,
+    pooling: str | None = "avg",
+    classifier_activation: str | None = "softmax",
+) -> keras.Model:
+    """The slow pathway of SlowFast as a network of its own.
+
+    Args:
+        depth: 14 (one block a stage), 50 or 101.
+        width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
+        input_shape: (frames, height, width, channels); all but the channels may be None.
+        classes: number of classes.
+        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
+        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
+        name: name of the model. Default "slow_r<depth>".
+        include_top: whether the classifier is part of the model.
+        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
+            without the classifier also None, for the map itself.
+        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+
+    Returns:
+        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
+        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
+        (batch, frames, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
+        "classifier" the logits.
+
+    Raises:
+        InputError: for an argument out of range, or weights that do not fit.
+    """
+    # Layers
+    counts = blocks.checked_bottlenecks(depth, width)
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
+    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+
+    # Functional graph
+    x = _stem(clip, width, SLOW_STEM, "")
+    for stage, (count, kernel, strides) in enumerate(zip(counts, SLOW_KERNELS, STRIDES, strict=True), start=2):
+        x = Stage(count, (kernel,), strides)(x, width * 2 ** (stage - 2), f"res{stage}")
+
+    # Configuration
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"slow_r{depth}", weights, include_top)
+
+
+def SlowFast(
+    depth: int = 50,
+    rate: int = 4,
+    lateral_kernel: int = 7,
+    temporal_res4_blocks: int | None = None,
+    width: int = 64,
+    input_shape: tuple[int | None, int | None, int | None, int] = (32, 256, 256, 3),
+    classes: int = 400,
+    dropout: float = 0.5,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    include_top: bool = True,
+    pooling: str | None = "avg",
+    classifier_activation: str | None = "softmax",
+    inputs: str = "clip",
+) -> keras.Model:
+    """SlowFast for clips.
+
+    Args:
+        depth: 14 (one block a stage), 50 or 101.
+        rate: frames of the fast pathway for one of the slow; "alpha" in the paper.
+        lateral_kernel: length in time of the lateral connections, odd: 5 in the paper, 7 in the published 8x8 R50.
+        temporal_res4_blocks: number of blocks in res4 of both pathways that convolve over time, the first ones.
+            Default None: all. 6 is the variant "R101_50_50".
+        width: channels of the slow conv1. Those of the slow stages are 4, 8, 16 and 32 times as many, those of the fast
+            pathway an eighth.
+        input_shape: (frames, height, width, channels) of the clip, which the fast pathway sees whole; the frames must
+            be a multiple of `rate`. All but the channels may be None.
+        classes: number of classes.
+        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
+        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
+        name: name of the model. Default "slowfast_r<depth>".
+        include_top: whether the classifier is part of the model.
+        pooling: "avg" (of the windows of 7 x 7 positions in the last maps, see `WindowedAveragePooling3D`) or "max";
+            without the classifier also None, for the two maps themselves.
+        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        inputs: "clip" for one input, of which the slow pathway sees one frame in `rate` (`FrameRateResampling`), or
+            "pathways" for two, "slow" with frames / rate frames and "fast". The weights are the same.
+
+    Returns:
+        A Functional model. Input "clip": float32 (batch, frames, height, width, channels), or inputs "slow" and
+        "fast". Output, float32 under every dtype policy: (batch, classes); without the classifier
+        (batch, 36 * width), or without pooling a dictionary of the maps "slow" and "fast". The layer "global_pool"
+        holds the embedding, "classifier" the logits.
+
+    Raises:
+        InputError: for an argument out of range, or weights that do not fit.
+    """
+    # Layers
+    counts = blocks.checked_bottlenecks(depth, width, multiple=REDUCTION)
+    shape = _validated_shape(input_shape, rate, lateral_kernel, temporal_res4_blocks, inputs)
+    head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
+    # Functional graph
+    tensors, slow, fast = _pathways(shape, rate, inputs)
+    slow, fast = _stem(slow, width, SLOW_STEM, "slow_"), _stem(fast, width // REDUCTION, FAST_STEM, "fast_")
+    slow = _join(slow, fast, lateral_kernel, rate, "pool1")
+    for stage, (count, strides) in enumerate(zip(counts, STRIDES, strict=True), start=2):
+        filters = width * 2 ** (stage - 2)
+        temporal = temporal_res4_blocks if stage == 4 and temporal_res4_blocks else count
+        slow_kernels, fast_kernels = (
+            (kernels[stage - 2],) * temporal + (1,) * (count - temporal) for kernels in (SLOW_KERNELS, FAST_KERNELS)
+        )
+        slow = Stage(count, slow_kernels, strides)(slow, filters, f"slow_res{stage}")
+        fast = Stage(count, fast_kernels, strides)(fast, filters // REDUCTION, f"fast_res{stage}")
+        if stage < 5:
+            slow = _join(slow, fast, lateral_kernel, rate, f"res{stage}")
+
+    # Configuration
+    return blocks.finished(tensors, _outputs(slow, fast, head), name or f"slowfast_r{depth}", weights, include_top)
+
+
+# === Layers ===
+
+
+def _pathways(shape: tuple[int | None, ...], rate: int, inputs: str) -> tuple[Any, Any, Any]:
+    """The model's inputs, and what the two pathways see."""
+    if inputs == "clip":
+        clip = keras.Input(shape, name="clip", dtype="float32")
+        return clip, FrameRateResampling(rate, name="slow")(clip), clip
+    frames, *rest = shape
+    slow = keras.Input((None if frames is None else frames // rate, *rest), name="slow", dtype="float32")
+    fast = keras.Input(shape, name="fast", dtype="float32")
+    return [slow, fast], slow, fast
+
+
+def _stem(x: Any, filters: int, kernel: int, prefix: str) -> Any:
+    x = blocks.unit(x, filters, (kernel, 7, 7), (1, 2, 2), name=f"{prefix}conv1")
+    return blocks.max_pool(x, (1, 3, 3), (1, 2, 2), name=f"{prefix}pool1")
+
+
+def _join(slow: Any, fast: Any, kernel: int, rate: int, name: str) -> Any:
+    lateral = LateralConnection(
+        LATERAL_RATIO * fast.shape[-1],
+        kernel,
+        rate,
+        momentum=blocks.MOMENTUM,
+        epsilon=blocks.EPSILON,
+        kernel_initializer=blocks.he_normal(),
+        name=f"{name}_lateral",
+    )(fast)
+    return keras.layers.Concatenate(name=f"{name}_joined")([slow, lateral])
+
+
+def _outputs(slow: Any, fast: Any, head: blocks.Head) -> Any:
+    if head.pooling is None:
+        return {
+            name: keras.layers.Activation("linear", dtype="float32", name=f"{name}_features")(x)
+            for name, x in (("slow", slow), ("fast", fast))
+        }
+    pooled = [head.pool(x, f"{name}_pool", WindowedAveragePooling3D) for name, x in (("slow", slow), ("fast", fast))]
+    return head.classify(keras.layers.Concatenate(dtype="float32", name="global_pool")(pooled))
+
+
+def _validated_shape(
+    input_shape: Any, rate: Any, lateral_kernel: Any, temporal_res4_blocks: Any, inputs: Any
+) -> tuple[int | None, ...]:
+    with blocks.input_errors():
+        one_of(inputs, INPUTS, "inputs")
+        positive_integer(rate, "rate")
+        if temporal_res4_blocks is not None:
+            positive_integer(temporal_res4_blocks, "temporal_res4_blocks")
+        if positive_integer(lateral_kernel, "lateral_kernel") % 2 == 0:
+            raise InputError(f"Expected `lateral_kernel` to be odd. Received {lateral_kernel}.")
+    shape = blocks.checked_shape(input_shape, minimum=(rate, 1, 1))
+    if shape[0] is not None and shape[0] % rate:
+        raise InputError(f"Expected `input_shape (frames)` to be a multiple of the rate {rate}. Received {shape[0]}.")
+    return shape
+
+
+# === Registered models ===
+
+PAPER = "Feichtenhofer et al. 2019"
+
+
+def _accuracy(top_1: str, top_5: str, publisher: str = "PyTorchVideo") -> str:
+    return f"Kinetics-400, 10 clips x 3 crops, top-1/top-5: {top_1}/{top_5} % (published by {publisher})"
+
+
+MODELS = (
+    ModelInfo(
+        name="slow_r50",
+        constructor=Slow,
+        arguments={"depth": 50},
+        input_shape=(8, 256, 256, 3),
+        classes=400,
+        parameters=32_454_096,
+        multiply_adds=54_518_382_592,
+        preprocessing="pyslowfast_256",
+        source=f"{PAPER}; as PyTorchVideo slow_r50 (8x8)",
+        accuracy=_accuracy("74.8", "91.6", "PySlowFast"),
+    ),
+    ModelInfo(
+        name="slowfast_4x16_r50",
+        constructor=SlowFast,
+        arguments={"depth": 50, "rate": 8, "lateral_kernel": 5},
+        input_shape=(32, 256, 256, 3),
+        classes=400,
+        parameters=34_480_216,
+        multiply_adds=36_099_198_976,
+        preprocessing="pyslowfast_256",
+        source=f"{PAPER}; as PySlowFast SLOWFAST_4x16_R50",
+        accuracy=_accuracy("75.34", "91.89"),
+    ),
+    ModelInfo(
+        name="slowfast_8x8_r50",
+        constructor=SlowFast,
+        arguments={"depth": 50, "rate": 4, "lateral_kernel": 7},
+        input_shape=(32, 256, 256, 3),
+        classes=400,
+        parameters=34_566_488,
+        multiply_adds=65_708_888_064,
+        preprocessing="pyslowfast_256",
+        source=f"{PAPER}; as PyTorchVideo slowfast_r50",
+        accuracy=_accuracy("76.94", "92.69"),
+    ),
+    ModelInfo(
+        name="slowfast_8x8_r101",
+        constructor=SlowFast,
+        arguments={"depth": 101, "rate": 4, "lateral_kernel": 5},
+        input_shape=(32, 256, 256, 3),
+        classes=400,
+        parameters=62_826_968,
+        multiply_adds=125_905_539_072,
+        preprocessing="pyslowfast_256",
+        source=f"{PAPER}; as PyTorchVideo slowfast_r101",
+        accuracy=_accuracy("77.90", "93.27"),
+    ),
+    ModelInfo(
+        name="slowfast_16x8_r101_50_50",
+        constructor=SlowFast,
+        arguments={"depth": 101, "rate": 4, "lateral_kernel": 5, "temporal_res4_blocks": 6},
+        input_shape=(64, 256, 256, 3),
+        classes=400,
+        parameters=53_774_808,
+        multiply_adds=213_021_233_152,
+        preprocessing="pyslowfast_256",
+        source=f"{PAPER}; as PySlowFast SLOWFAST_16x8_R101_50_50",
+        accuracy=_accuracy("78.70", "93.61"),
+    ),
+)
