@@ -88,12 +88,18 @@ def demonstrate(folder: pathlib.Path, seed: int = 0) -> list[Row]:
     files = {precision: folder / f"{NAME}_{precision}.tflite" for precision in ("float32", "int8")}
     representative = np.load(folder / "run" / "representative.npz")["clip"]
     for precision, path in files.items():
-        lite.convert(run.model, path, precision=precision, representative=representative)
+        lite.convert(
+            run.model,
+            path,
+            precision=precision,
+            representative=representative,
+            tell=lambda line, precision=precision: step(f"  {precision}: {line}"),
+        )
     step("serving, and asking in every way")
     clips, labels = read_clips(load_videos(folder / "clips" / "test", classes=run.classes), run.spec)
     with serving.Server(base_path=folder / "savedmodels") as server:
         ways = ways_to_ask(run.model, published.path, server, files)
-        rows = measure(ways, clips, labels)
+        rows = measure(ways, clips, labels, step)
     picture = draw(folder / "demo.png", clips, labels, run.classes, ways["Keras"][0], rows)
     step(f"done; the picture is {picture}")
     print()
@@ -151,10 +157,13 @@ def ways_to_ask(model, saved_model: pathlib.Path, server, files: dict[str, pathl
     }
 
 
-def measure(ways: dict[str, tuple[Way, int]], clips: np.ndarray, labels: np.ndarray) -> list[Row]:
+def measure(
+    ways: dict[str, tuple[Way, int]], clips: np.ndarray, labels: np.ndarray, tell: Callable[[str], None]
+) -> list[Row]:
     """Asks every way about every clip and compares with the first way, Keras."""
     rows, reference = [], None
     for name, (way, size) in ways.items():
+        tell(f"  {name}: {len(clips)} clips")
         way(clips[:1])
         seconds, answers = [], []
         for clip in clips:
