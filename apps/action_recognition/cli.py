@@ -1,4 +1,4 @@
-"""The verbs of `kapps action-recognition`: models, train, evaluate, predict, export, motion-clips."""
+"""The verbs of `kapps action-recognition`: models, train, evaluate, predict, export, weights, motion-clips."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
+from apps.action_recognition.cli_weights import add_weights
 from apps.action_recognition.flags import COMMAND, PRECISIONS, TRAIN_FLAGS, pair, precisions
 from tools.commands import FAILED, add_command, one_line, print_result, table
 from tools.errors import InputError
@@ -33,6 +34,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_predict(verbs)
     _add_export(verbs)
+    add_weights(verbs)
     _add_motion_clips(verbs)
 
 
@@ -205,11 +207,21 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:
         verbs,
         "predict",
         help="ask a trained model about a video, a folder of videos or a camera",
-        example=f"{COMMAND} predict runs/motion video.mp4 --step 0.5\n  {COMMAND} predict runs/motion 0",
+        example=(
+            f"{COMMAND} predict runs/motion video.mp4 --step 0.5\n"
+            f"  {COMMAND} predict runs/motion 0\n"
+            f"  {COMMAND} predict --model i3d --weights i3d_kinetics400 video.mp4"
+        ),
         run=run_predict,
     )
-    _add_run(parser)
-    parser.add_argument("source", help="a video file, a folder of video files, or the index of a camera")
+    parser.add_argument("run_or_source", metavar="RUN", help="a run folder that train wrote; not with --model")
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="a video file, a folder of video files, or the index of a camera"
+    )
+    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch to use (default best)")
+    parser.add_argument("--model", help=f"instead of a run: a model (`{COMMAND} models`) with --weights")
+    parser.add_argument("--weights", help=f"its weights: a checkpoint, or a name of `{COMMAND} weights list`")
+    parser.add_argument("--labels", help="class names of a checkpoint, one a line")
     parser.add_argument("--top", type=int, default=5, help="how many classes to list (default 5)")
     parser.add_argument(
         "--step",
@@ -217,21 +229,32 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:
         help="go over the whole video in windows every so many seconds and show a time line (default: one answer for "
         "the central clip; with a camera 1)",
     )
+    parser.set_defaults(wrong_use=parser.error)
 
 
 def run_predict(options: argparse.Namespace) -> int | None:
     """Prints what the model says about the source."""
-    source = pathlib.Path(options.source)
-    if not source.exists() and not options.source.isdecimal():
+    if (options.model is None) != (options.weights is None) or (options.labels and options.model is None):
+        options.wrong_use("expected --model and --weights together, and --labels only with them")
+    if (options.model is None) != (options.source is not None):
+        options.wrong_use("expected RUN and SOURCE, or --model, --weights and SOURCE alone")
+    text = options.run_or_source if options.source is None else options.source
+    source = pathlib.Path(text)
+    if not source.exists() and not text.isdecimal():
         raise InputError(
             f"Expected a video, a folder of videos or the index of a camera. Received {source}: not found."
         )
 
     from apps.action_recognition.prediction import Predictor, camera_index
+    from apps.action_recognition.published_weights import load
     from apps.action_recognition.runs import load_run
 
-    predictor = Predictor(load_run(options.run_folder, options.which), options.top)
-    camera = camera_index(options.source)
+    if options.model is None:
+        run = load_run(pathlib.Path(options.run_or_source), options.which)
+    else:
+        run = load(options.model, options.weights, options.labels)
+    predictor = Predictor(run, options.top)
+    camera = camera_index(text)
     if camera is not None:
         return _watch(options, predictor, camera)
     if source.is_dir():

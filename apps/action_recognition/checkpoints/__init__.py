@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from apps.action_recognition import published_weights
 from apps.action_recognition.checkpoints import (
     bottlenecks,
     c3d_pytorch,
@@ -65,13 +66,15 @@ def load(model: keras.Model, path: str | os.PathLike, *, classifier: bool = True
 
     Args:
         model: a model of this application.
-        path: any file that `tools.weights.read` reads.
+        path: any file that `tools.weights.read` reads, or the name of published weights that have been fetched
+            (`apps.action_recognition.published_weights`).
         classifier: whether the classifier is loaded too. False leaves that of the model, if it has one, as it is: for
             other classes than those of the checkpoint.
 
     Raises:
         InputError: if the file cannot be read or does not fit; the model is unchanged then.
     """
+    path = published_weights.resolve(path)
     arrays = weights.read(path)
     named = {
         source: max(len(naming.shapes(arrays)) for naming in namings)

@@ -12,14 +12,15 @@ from tools.weights import Rule
 
 # The Kinetics-600 checkpoint has none.
 SCOPE = r"(?:(?:RGB|Flow)/inception_i3d/)?"
+NORMALIZATION = r"/(batch_norm|BatchNorm_0)/"
 CLASSIFIER = "Logits/Conv3d_0c_1x1"
 
 
-def _prepare_tensorflow(arrays: Arrays) -> dict[str, np.ndarray]:
-    arrays = inception.without_positions(arrays, rf"{SCOPE}{CLASSIFIER}/conv_3d/w", (0, 1, 2))
-    # Sonnet keeps statistics with an axis for each of the input's.
+def _prepare(arrays: Arrays) -> dict[str, np.ndarray]:
+    arrays = inception.without_positions(arrays, rf"({SCOPE}|params/){CLASSIFIER}/(conv_3d/w|Conv_0/kernel)", (0, 1, 2))
+    # Some keep statistics with an axis for each of the input's.
     return {
-        name: array.reshape(-1) if re.search("/batch_norm/", name) and array.size == array.shape[-1] else array
+        name: array.reshape(-1) if re.search(NORMALIZATION, name) and array.ndim == 5 else array
         for name, array in arrays.items()
     }
 
@@ -40,12 +41,8 @@ TENSORFLOW = Naming(
         Rule(rf"{SCOPE}{CLASSIFIER}/conv_3d/w", "classifier/kernel"),
         Rule(rf"{SCOPE}{CLASSIFIER}/conv_3d/b", "classifier/bias"),
     ),
-    prepare=_prepare_tensorflow,
+    prepare=_prepare,
 )
-
-
-def _prepare_jax(arrays: Arrays) -> dict[str, np.ndarray]:
-    return inception.without_positions(arrays, rf"params/{CLASSIFIER}/Conv_0/kernel", (0, 1, 2))
 
 
 def _jax_unit(pattern: str, path: str) -> tuple[Rule, ...]:
@@ -63,5 +60,5 @@ JAX = Naming(
         Rule(rf"params/{CLASSIFIER}/Conv_0/kernel", "classifier/kernel"),
         Rule(rf"params/{CLASSIFIER}/Conv_0/bias", "classifier/bias"),
     ),
-    prepare=_prepare_jax,
+    prepare=_prepare,
 )

@@ -211,9 +211,9 @@ def test_refuses_what_it_cannot_inflate():
         inflate(pair)
     with pytest.raises(ValueError, match="Received a model that is not built"):
         inflate(keras.Sequential([layers.Conv2D(2, 3)]))
-    with pytest.raises(ValueError, match="on every position alone. Received .* of Mean"):
+    with pytest.raises(ValueError, match=r"on every position alone\. Received .* of Mean"):
         inflate(keras.Model(image, keras.ops.mean(image, axis=(1, 2))))
-    with pytest.raises(ValueError, match="`conv` to have its channels last|'conv' to have its channels last"):
+    with pytest.raises(ValueError, match="'conv' to have its channels last"):
         inflate(keras.Model(image, layers.Conv2D(2, 3, data_format="channels_first", name="conv")(image)))
     free = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match="fixed height and width where layer 'conv' has padding 'same' and strides"):

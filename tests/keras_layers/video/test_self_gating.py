@@ -56,5 +56,5 @@ def test_refuses_bad_inputs(shape, message):
 
 
 def test_refuses_an_unknown_activation():
-    with pytest.raises(ValueError, match="`activation` to be .* Received 'sigmoidd'"):
+    with pytest.raises(ValueError, match=r"`activation` to be .* Received 'sigmoidd'"):
         SelfGating(activation="sigmoidd")
