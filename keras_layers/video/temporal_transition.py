@@ -90,9 +90,6 @@ class TemporalTransition(keras.layers.Layer):
             for number, depth in enumerate(self.depths, start=1)
         ]
         self.unit = self._unit("transition", self._output_filters(), (1, 1, 1))
-        self.pool = keras.layers.AveragePooling3D(
-            self.pool_size, data_format="channels_last", dtype=self.dtype_policy, name="pool"
-        )
 
     def _kernel(self, depth: int) -> tuple[int, int, int]:
         return (depth, self.spatial_size, self.spatial_size) if depth > 1 else (1, 1, 1)
@@ -133,11 +130,16 @@ class TemporalTransition(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
         for branch in self.branches:
             _build(branch, tuple(input_shape))
-        _build((*self.unit, self.pool), (*input_shape[:4], len(self.depths) * self.filters))
+        _build(self.unit, (*input_shape[:4], len(self.depths) * self.filters))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         branches = [_apply(branch, inputs, training) for branch in self.branches]
-        return self.pool(_apply(self.unit, ops.concatenate(branches, axis=-1), training))
+        outputs = _apply(self.unit, ops.concatenate(branches, axis=-1), training)
+        # In float32: TensorFlow has no 3-D average pooling in float16 on CPU.
+        outputs = ops.average_pool(
+            ops.cast(outputs, "float32"), self.pool_size, self.pool_size, "valid", data_format="channels_last"
+        )
+        return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         if len(input_shape) != 5:

@@ -92,7 +92,13 @@ def normalization(name: str, epsilon: float = EPSILON) -> keras.layers.BatchNorm
 
 
 def convolution(
-    x: Any, filters: int, kernel_size: Sequence[int], strides: Sequence[int] = (1, 1, 1), *, name: str
+    x: Any,
+    filters: int,
+    kernel_size: Sequence[int],
+    strides: Sequence[int] = (1, 1, 1),
+    *,
+    name: str,
+    initializer: Any = None,
 ) -> Any:
     """A convolution without bias, with `kernel // 2` zeros on both sides of every axis as PyTorch's networks have."""
     padding = "same"
@@ -108,7 +114,7 @@ def convolution(
         padding=padding,
         data_format="channels_last",
         use_bias=False,
-        kernel_initializer=he_normal(),
+        kernel_initializer=initializer or he_normal(),
         name=name,
     )(x)
 

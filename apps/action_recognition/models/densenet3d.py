@@ -120,7 +120,8 @@ def _preactivated(x: Any, filters: int, kernel_size: tuple[int, int, int], name:
     """Normalization and activation before the convolution that has the name."""
     x = blocks.normalization(name)(x)
     x = keras.layers.Activation("relu", name=f"{name}_activation")(x)
-    return blocks.convolution(x, filters, kernel_size, name=name)
+    # By the number of inputs, unlike in residual networks: numbers keep their size through a hundred concatenations.
+    return blocks.convolution(x, filters, kernel_size, name=name, initializer="he_normal")
 
 
 def _layer(x: Any, growth: int, dropout: float, name: str) -> Any:
@@ -137,7 +138,6 @@ def _transition(x: Any, transition: str, stage: int, growth: int) -> Any:
         return TemporalTransition(
             TEMPORAL_DEPTHS[stage - 1],
             TEMPORAL_FILTERS * growth // GROWTH,
-            kernel_initializer=blocks.he_normal(),
             name=name,
         )(x)
     x = _preactivated(x, x.shape[-1] // 2, (1, 1, 1), name)

@@ -40,4 +40,5 @@ def temporal_transition(context, layer, feature: Feature) -> Feature:
     form = branches[0].form
     joined = keras.layers.Concatenate(name=context.name("branches"))([branch.tensor(form) for branch in branches])
     shape = (*feature.shape[:3], sum(branch.shape[-1] for branch in branches))
-    return context.chain(layer, (*layer.unit, layer.pool), Feature(context, shape, {form: joined}))
+    pool = keras.layers.AveragePooling3D(layer.pool_size, data_format="channels_last", name="pool")
+    return context.chain(layer, (*layer.unit, pool), Feature(context, shape, {form: joined}))
