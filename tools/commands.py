@@ -50,6 +50,33 @@ def add_command(
     return parser
 
 
+def add_group(
+    subparsers: argparse._SubParsersAction, name: str, *, help: str, example: str
+) -> argparse._SubParsersAction:
+    """Adds a command that only holds verbs, and returns what `add_command` takes; without a verb it shows its help.
+
+    Args:
+        subparsers: what `add_subparsers` returned.
+        name: the command.
+        help: one sentence, without a full stop.
+        example: one or more command lines that work, shown by `--help`.
+    """
+    group = subparsers.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+    def show_help(_: argparse.Namespace) -> int:
+        group.print_help(sys.stderr)
+        return WRONG_USE
+
+    group.set_defaults(run=show_help, debug=False)
+    return group.add_subparsers(metavar="VERB")
+
+
 def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> int:
     """Parses the arguments, runs the chosen command and returns its exit status: 0, 1 (failed) or 2 (wrong use)."""
     options = parser.parse_args(arguments)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from apps.action_recognition.cli_weights import add_weights
 from apps.action_recognition.flags import COMMAND, PRECISIONS, TRAIN_FLAGS, pair, precisions
-from tools.commands import FAILED, add_command, one_line, print_result, table
+from tools.commands import FAILED, add_command, add_group, one_line, print_result, progress, table
 from tools.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
     """Adds `action-recognition` with its verbs."""
-    group = subparsers.add_parser(
+    verbs = add_group(
+        subparsers,
         "action-recognition",
         help="recognise actions in video clips: models, train, evaluate, predict, export",
-        description="Recognise actions in video clips.",
-        epilog=f"example:\n  {COMMAND} train clips/train --output runs/motion --model r2plus1d_tiny --epochs 12",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example=f"{COMMAND} train clips/train --output runs/motion --model r2plus1d_tiny --epochs 12",
     )
-    verbs = group.add_subparsers(metavar="VERB", required=True)
     add_command(verbs, "models", help="list the models", example=f"{COMMAND} models --json", run=list_models)
     _add_train(verbs)
     _add_evaluate(verbs)
@@ -282,7 +280,8 @@ def _predict_folder(options: argparse.Namespace, predictor: Predictor, folder: p
     from apps.action_recognition.prediction import videos_in
 
     documents, texts, failures = [], [], 0
-    for path in videos_in(folder):
+    paths = videos_in(folder)
+    for path in progress(paths, len(paths), "asking about videos"):
         try:
             prediction = predictor.predict(path, options.step)
         except InputError as error:
@@ -344,6 +343,7 @@ def run_export(options: argparse.Namespace) -> None:
 
     run = load_run(options.run_folder, options.which)
     name = options.name or run.path.resolve().name
+    _tell(f"publishing {name} through the gate")
     published = export(run.model, run.spec, run.classes, base=options.base, name=name, version=options.version)
     document = {"path": str(published.path), "version": published.version, "report": published.report, "lite": {}}
     lines = [f"published {published.path}"]

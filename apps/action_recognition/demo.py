@@ -71,7 +71,6 @@ def demonstrate(folder: pathlib.Path, seed: int = 0) -> list[Row]:
     def step(text: str) -> None:
         print(f"[{time.monotonic() - started:4.0f} s] {text}", flush=True)
 
-    step("importing TensorFlow")
     from apps.action_recognition import export, runs
     from apps.action_recognition.data import load_videos, motion_clips
     from tools import lite, serving

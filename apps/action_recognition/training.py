@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -171,6 +172,8 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         check_free(pathlib.Path(run_folder))
     keras.utils.set_random_seed(config.seed)
     training, validation = load_data(config)
+    counts = f"{len(training)} videos of {len(training.classes)} classes, {len(validation or ())} more to validate"
+    print(f"training {config.model} on {counts}", file=sys.stderr, flush=True)
     with precision(config.precision), strategy(config.mirrored):
         model = build(config, training.classes)
         spec = clip_spec(config, model)

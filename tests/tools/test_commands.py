@@ -2,11 +2,16 @@
 
 import argparse
 import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
-from tools.commands import add_command, progress, run_command, table
+from tools.commands import add_command, add_group, progress, run_command, table
 from tools.errors import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def parser_of(run):
@@ -52,6 +57,25 @@ def test_status_of_the_command_is_returned():
 def test_without_a_command_the_help_is_shown(capsys):
     assert run_command(parser_of(lambda options: None), []) == 2
     assert "usage: kapps" in capsys.readouterr().err
+
+
+def test_a_group_without_a_verb_shows_its_verbs_and_is_wrong_use(capsys):
+    parser = argparse.ArgumentParser(prog="kapps")
+    verbs = add_group(parser.add_subparsers(), "group", help="do things", example="kapps group do")
+    add_command(verbs, "do", help="do it", example="kapps group do", run=lambda options: None)
+    assert run_command(parser, ["group"]) == 2
+    shown = capsys.readouterr().err
+    assert "Do it" not in shown and "do it" in shown and "example:" in shown
+    assert run_command(parser, ["group", "do"]) == 0
+
+
+def test_loading_tensorflow_is_said_once_and_only_then():
+    code = (
+        "import sys; from tools.quiet import import_tensorflow_quietly; import_tensorflow_quietly()\n"
+        "print('before', file=sys.stderr); import tensorflow; import tensorflow as tf; print('after', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["before", "kapps: loading TensorFlow", "after"]
 
 
 def test_table_aligns_numbers_right_and_words_left():

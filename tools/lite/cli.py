@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tools import files
-from tools.commands import add_command, print_result, table
+from tools.commands import add_command, add_group, print_result, table
 from tools.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
     """Adds `lite` with its verbs."""
-    lite = subparsers.add_parser("lite", help="convert a model to a LiteRT file for the edge, time it, run it")
-    verbs = lite.add_subparsers(metavar="VERB", required=True)
+    verbs = add_group(
+        subparsers,
+        "lite",
+        help="convert a model to a LiteRT file for the edge, time it, run it",
+        example="kapps lite convert runs/motion motion.tflite --precision int8",
+    )
 
     parser = add_command(
         verbs,

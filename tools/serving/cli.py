@@ -63,7 +63,6 @@ def run_serve(options: argparse.Namespace) -> None:
         raise InputError("Expected either DIR or --config. Received both or neither.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    print("kapps: loading TensorFlow and the models", file=sys.stderr, flush=True)
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -74,6 +73,7 @@ def run_serve(options: argparse.Namespace) -> None:
 
     from tools.serving.server import Server
 
+    print("kapps: loading the models", file=sys.stderr, flush=True)
     server = Server(
         options.folder,
         config_file=options.config,
@@ -113,6 +113,8 @@ def run_call(options: argparse.Namespace) -> None:
         raise InputError(f"Expected --version to be a version number. Received {options.version}.")
     if not 0 < options.timeout <= LONGEST_TIMEOUT:
         raise InputError(f"Expected --timeout from 0 to {LONGEST_TIMEOUT:g} seconds. Received {options.timeout:g}.")
+    if options.input is not None:
+        _check_input(pathlib.Path(options.input))
     from tools.serving.client import Client, RestClient
     from tools.serving.errors import ServingError
 
@@ -129,7 +131,17 @@ def run_call(options: argparse.Namespace) -> None:
             else:
                 _predict(options, client)
     except ServingError as error:
+        if error.code == "UNAVAILABLE":
+            where = options.rest or options.target
+            raise InputError(f"{options.model}: {error} (does `kapps serve DIR` run at {where}?)") from error
         raise InputError(f"{options.model}: {error}") from error
+
+
+def _check_input(path: pathlib.Path) -> None:
+    if path.suffix not in (".npz", ".json"):
+        raise InputError(f"Expected INPUT to end in .npz or .json. Received {str(path)!r}.")
+    if not path.exists():
+        raise InputError(f"Expected INPUT to be a file. Received {str(path)!r}: not found.")
 
 
 def _metadata_text(metadata: dict[str, Any]) -> str:
@@ -187,8 +199,6 @@ def _plain(value: Any) -> Any:
 
 
 def _read_inputs(path: pathlib.Path, signature: str, expected: dict[str, Any]) -> dict[str, Any]:
-    if path.suffix not in (".npz", ".json"):
-        raise InputError(f"Expected INPUT to end in .npz or .json. Received {str(path)!r}.")
     return _read_npz(path, expected) if path.suffix == ".npz" else _read_json(path, signature, expected)
 
 

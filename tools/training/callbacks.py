@@ -136,9 +136,16 @@ class ProgressLines(keras.callbacks.Callback):
         self.terminal = sys.stderr.isatty()
         self.interval = 0.5 if self.terminal else 10.0
 
+    def on_train_begin(self, logs=None):
+        self._traced = False
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._started = epoch + 1, time.monotonic()
         self._shown, self._width = self._started, 0
+        if not self._traced:
+            # Long before the first step ends: TensorFlow makes its graph, and of a large model a step takes minutes.
+            self._traced = True
+            self._show(f"building step 1/{self.steps_per_epoch}", None, end="" if self.terminal else "\n")
 
     def on_train_batch_end(self, batch, logs=None):
         self._now_and_then(f"step {batch + 1}/{self.steps_per_epoch}", logs)

@@ -118,6 +118,22 @@ def test_call_refuses_in_one_line(tmp_path, capsys, where):
         assert part in capsys.readouterr().err
 
 
+def test_call_without_a_server_says_how_to_start_one(tmp_path, capsys):
+    (tmp_path / "input.json").write_text('{"x": [1]}')
+    for where in (("--target", "127.0.0.1:1"), ("--rest", "http://127.0.0.1:1")):
+        assert kapps("call", "affine", tmp_path / "input.json", *where) == 1
+        error = capsys.readouterr().err
+        assert f"(does `kapps serve DIR` run at {where[1]}?)" in error
+        assert error.count("\n") == 1
+
+
+def test_call_looks_at_its_input_before_it_asks_the_server(tmp_path, capsys):
+    for name, part in (("video.mp4", ".npz or .json"), ("absent.npz", "absent.npz': not found")):
+        assert kapps("call", "affine", tmp_path / name, "--target", "127.0.0.1:1") == 1
+        error = capsys.readouterr().err
+        assert part in error and "UNAVAILABLE" not in error
+
+
 def test_a_server_of_another_protocol_is_told_without_its_bytes(server, capsys):
     assert kapps("call", "affine", "--status", "--rest", f"127.0.0.1:{server.grpc_port}") == 1
     error = capsys.readouterr().err
