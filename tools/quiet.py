@@ -31,7 +31,10 @@ def native_messages_silenced() -> Iterator[None]:
 
 
 def import_tensorflow_quietly() -> None:
-    """From now on the first `import tensorflow`, whoever makes it, prints one line: it takes seconds."""
+    """From now on the first `import tensorflow`, whoever makes it, prints nothing of its own.
+
+    It takes seconds, so on a terminal one line says what is going on.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietTensorFlow())
@@ -49,7 +52,8 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def load_quietly(module: ModuleType) -> None:
-                print("kapps: loading TensorFlow", file=sys.stderr, flush=True)
+                if sys.stderr.isatty():
+                    print("kapps: loading TensorFlow", file=sys.stderr, flush=True)
                 with native_messages_silenced():
                     load(module)
 

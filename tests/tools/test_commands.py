@@ -69,13 +69,15 @@ def test_a_group_without_a_verb_shows_its_verbs_and_is_wrong_use(capsys):
     assert run_command(parser, ["group", "do"]) == 0
 
 
-def test_loading_tensorflow_is_said_once_and_only_then():
+@pytest.mark.parametrize("terminal", [True, False])
+def test_loading_tensorflow_is_said_once_and_on_a_terminal_only(terminal):
     code = (
         "import sys; from tools.quiet import import_tensorflow_quietly; import_tensorflow_quietly()\n"
-        "print('before', file=sys.stderr); import tensorflow; import tensorflow as tf; print('after', file=sys.stderr)"
+        f"sys.stderr.isatty = lambda: {terminal}; print('before', file=sys.stderr)\n"
+        "import tensorflow; import tensorflow as tf; print('after', file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["before", "kapps: loading TensorFlow", "after"]
+    assert done.stderr.splitlines() == ["before", *["kapps: loading TensorFlow"] * terminal, "after"]
 
 
 def test_table_aligns_numbers_right_and_words_left():
