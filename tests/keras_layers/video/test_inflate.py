@@ -12,6 +12,11 @@ from tests.keras_layers.video.test_conv2plus1d import convolve
 SIZE = 16
 
 
+@pytest.fixture(autouse=True)
+def fixed_weights():
+    keras.utils.set_random_seed(0)
+
+
 def randomise(model):
     rng = np.random.default_rng(1)
     model.set_weights(
