@@ -56,7 +56,9 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except (ValueError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"Expected an .npz file of numbers or strings. Received {path}: {error}.") from None
+        # What NumPy does not know it takes for Python objects, and tells how to load them unsafely.
+        reason = "no such file, or one of Python objects" if "allow_pickle" in str(error) else error
+        raise InputError(f"Expected an .npz file of numbers or strings. Received {path}: {reason}.") from None
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -236,14 +236,17 @@ def _read_json(path: pathlib.Path, signature: str, expected: dict[str, Any]) -> 
         body = path.read_bytes()
     except OSError as error:
         raise InputError(f"Expected a readable file. Received {str(path)!r}: {error.strerror or error}.") from error
+    document = None
+    with contextlib.suppress(ValueError):
+        document = json.loads(body)
+    if isinstance(document, dict):
+        # Before the values, which another signature would not understand.
+        named = document.get("signature_name")
+        if isinstance(named, str) and named not in ("", signature):
+            raise InputError(f"Expected --signature {named}, the signature_name in {path}. Received {signature!r}.")
+        if not {"inputs", "instances"} & document.keys():
+            body = json.dumps({"inputs": document}).encode()
     try:
-        with contextlib.suppress(ValueError):
-            document = json.loads(body)
-            if isinstance(document, dict) and not {"inputs", "instances"} & document.keys():
-                body = json.dumps({"inputs": document}).encode()
-        named, inputs, _ = parse_request(body, lambda _: infos)
+        return parse_request(body, lambda _: infos)[1]
     except ServingError as error:
         raise InputError(f"{path}: {' '.join(error.message.split())}") from error
-    if named not in ("", signature):
-        raise InputError(f"Expected --signature {named}, the signature_name in {path}. Received {signature!r}.")
-    return inputs

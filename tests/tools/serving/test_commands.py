@@ -81,7 +81,7 @@ def test_call_refuses_in_one_line(tmp_path, capsys, where):
         np.save(file, np.float32([1]))
     (tmp_path / "folder.npz").mkdir()
     (tmp_path / "list.json").write_text("[1]")
-    (tmp_path / "other.json").write_text('{"signature_name": "other", "inputs": [1]}')
+    (tmp_path / "other.json").write_text('{"signature_name": "other", "inputs": [{"b64": "AA=="}]}')
     for model, name, part in [
         ("affine", "absent.json", "absent.json"),
         ("affine", "broken.json", "JSON Parse error"),
