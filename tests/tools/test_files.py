@@ -3,7 +3,7 @@
 import pytest
 
 from tools.errors import InputError
-from tools.files import read_json, replacing, write_json
+from tools.files import read_arrays, read_json, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -29,3 +29,10 @@ def test_what_is_no_json_object_is_refused(tmp_path, content):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
+
+
+def test_what_is_no_npz_is_named_without_advice_to_load_it_unsafely(tmp_path):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"\0\0\0\x18ftypmp42")
+    with pytest.raises(InputError, match=r"video\.mp4: no such file, or one of Python objects\.$"):
+        read_arrays(path)
