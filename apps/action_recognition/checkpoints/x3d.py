@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from apps.action_recognition.checkpoints.naming import Arrays, Naming, Shapes, by_path, class_words
+from apps.action_recognition.models.x3d import BOTTLENECK, WIDTHS
 from tools.weights import Rule, torch_convolution, torch_dense, torch_normalization
 
 # 1x1x1 convolutions of pooled features: dense layers here.
@@ -108,5 +109,13 @@ def describe_x3d(shapes: Shapes) -> str | None:
     ]
     normalised = any(path.startswith("res2_block1_shortcut_normalization/") for path in kernels)
     variant = "pyslowfast" if normalised else "pytorchvideo"
-    parts = [f"depths {tuple(counts)}", f"the shortcut of {variant}", *class_words(kernels)]
+    parts = [f"depths {tuple(counts)}", f"the shortcut of {variant}", *class_words(kernels), *_expanded(kernels)]
     return f"X3D of {', '.join(parts)}"
+
+
+def _expanded(kernels: Shapes) -> list[str]:
+    """What the last stage has other than the published networks: their words are for the depths alone."""
+    inner, outer = kernels.get("res5_block1_c/kernel", (0, 0))[-2:]
+    if (inner, outer) in ((0, 0), (int(BOTTLENECK * WIDTHS[-1]), WIDTHS[-1])):
+        return []
+    return [f"{outer} channels in res5 and {inner} inside its blocks"]

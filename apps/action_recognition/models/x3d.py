@@ -19,16 +19,21 @@ import keras
 
 from apps.action_recognition.models import blocks
 from keras_layers import ChannelwiseConv3D, SqueezeExcitation3D
-from keras_layers.validation import one_of, positive_integers
+from keras_layers.validation import one_of, positive_integer, positive_integers, positive_number
 from tools.registry import ModelInfo
 
 # === Configuration ===
 
 
+# What the expansion begins with, X2D: one frame of 112x112, no more channels inside a block than outside of it, and in
+# the stages res2 to res5 so many blocks. Depth d makes ceil(d * blocks) of them.
+X2D_DEPTHS = (1, 2, 5, 3)
+X2D_SIDE = 112
 # Blocks and channels of the stages res2 to res5.
 DEPTHS = {"m": (3, 5, 11, 7), "l": (5, 10, 25, 15)}
 WIDTHS = (24, 48, 96, 192)
-# Channels inside a block, of its squeeze-and-excitation (every other block has one), and of fc1.
+# Channels inside a block over those outside, of its squeeze-and-excitation (every other block has one) over those
+# inside, and of fc1.
 BOTTLENECK = 2.25
 SQUEEZE = 0.0625
 FC1_UNITS = 2048
@@ -48,6 +53,8 @@ def rounded_filters(filters: float, divisor: int = 8) -> int:
 def X3D(
     depths: tuple[int, int, int, int] = DEPTHS["m"],
     widths: tuple[int, int, int, int] = WIDTHS,
+    bottleneck: float = BOTTLENECK,
+    fc1_units: int = FC1_UNITS,
     shortcut: str = "pytorchvideo",
     input_shape: tuple[int | None, int | None, int | None, int] = (16, 224, 224, 3),
     classes: int = 400,
@@ -62,7 +69,9 @@ def X3D(
 
     Args:
         depths: blocks of the four stages.
-        widths: channels of the four stages; inside a block there are 2.25 times as many.
+        widths: channels of the four stages.
+        bottleneck: channels inside a block, and of conv5, over those of its stage. Default 2.25.
+        fc1_units: channels of the layer fc1. Default 2048.
         shortcut: "pytorchvideo" (no normalization on the shortcut of res2, which only halves the size) or
             "pyslowfast" (one). Weights of the one do not fit the other.
         input_shape: (frames, height, width, channels); all but the channels may be None.
@@ -77,8 +86,8 @@ def X3D(
     Returns:
         A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
         every dtype policy: (batch, classes); without the classifier (batch, features), or
-        (batch, frames, height / 32, width / 32, features) without pooling, where features are 2.25 times the last
-        stage's channels. The layer "global_pool" holds the embedding, "classifier" the logits.
+        (batch, frames, height / 32, width / 32, features) without pooling, where features are `bottleneck`
+        times the last stage's channels. The layer "global_pool" holds the embedding, "classifier" the logits.
 
     Raises:
         InputError: for an argument out of range, or weights that do not fit.
@@ -88,6 +97,8 @@ def X3D(
     with blocks.input_errors():
         depths = positive_integers(depths, len(WIDTHS), "depths")
         widths = positive_integers(widths, len(WIDTHS), "widths")
+        inner = [positive_integer(_inner(bottleneck, filters), "bottleneck * widths") for filters in widths]
+        fc1_units = positive_integer(fc1_units, "fc1_units")
         normalised = SHORTCUTS[one_of(shortcut, tuple(SHORTCUTS), "shortcut")]
     clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
 
@@ -96,17 +107,21 @@ def X3D(
     x = _channelwise((5, 1, 1), 1, "conv1_temporal")(x)
     x = blocks.normalization("conv1")(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
-    for stage, (count, filters) in enumerate(zip(depths, widths, strict=True), start=2):
+    for stage, (count, filters, inside) in enumerate(zip(depths, widths, inner, strict=True), start=2):
         for block in range(1, count + 1):
-            x = _block(x, filters, block, normalised, f"res{stage}_block{block}")
-    x = blocks.unit(x, int(BOTTLENECK * widths[-1]), (1, 1, 1), name="conv5")
-    outputs = _head(head, x)
+            x = _block(x, filters, inside, block, normalised, f"res{stage}_block{block}")
+    x = blocks.unit(x, inner[-1], (1, 1, 1), name="conv5")
+    outputs = _head(head, x, fc1_units)
 
     # Configuration
     return blocks.finished(clip, outputs, name or "x3d", weights, include_top)
 
 
 # === Layers ===
+
+
+def _inner(bottleneck: float, filters: int) -> int:
+    return int(positive_number(bottleneck, "bottleneck") * filters)
 
 
 def _channelwise(kernel_size: tuple[int, int, int], stride: int, name: str) -> ChannelwiseConv3D:
@@ -119,8 +134,8 @@ def _channelwise(kernel_size: tuple[int, int, int], stride: int, name: str) -> C
     )
 
 
-def _block(x: Any, filters: int, number: int, normalised: bool, name: str) -> Any:
-    stride, inner = 2 if number == 1 else 1, int(BOTTLENECK * filters)
+def _block(x: Any, filters: int, inner: int, number: int, normalised: bool, name: str) -> Any:
+    stride = 2 if number == 1 else 1
     shortcut = x
     if stride > 1:
         shortcut = blocks.convolution(x, filters, (1, 1, 1), (1, stride, stride), name=f"{name}_shortcut")
@@ -137,12 +152,12 @@ def _block(x: Any, filters: int, number: int, normalised: bool, name: str) -> An
     return blocks.add(x, shortcut, name)
 
 
-def _head(head: blocks.Head, x: Any) -> Any:
+def _head(head: blocks.Head, x: Any, fc1_units: int) -> Any:
     if not head.include_top:
         return head(x)
     x = head.pool(x, "global_pool")
     x = keras.layers.Dense(
-        FC1_UNITS, activation="relu", use_bias=False, kernel_initializer=blocks.he_normal(), name="fc1"
+        fc1_units, activation="relu", use_bias=False, kernel_initializer=blocks.he_normal(), name="fc1"
     )(x)
     return head.classify(x)
 
