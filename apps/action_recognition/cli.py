@@ -9,6 +9,9 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
+from apps.action_recognition.cli_compare import add_compare
+from apps.action_recognition.cli_transfer import add_transfer
+from apps.action_recognition.cli_expand import add_expand
 from apps.action_recognition.cli_weights import add_weights
 from apps.action_recognition.flags import COMMAND, PRECISIONS, TRAIN_FLAGS, pair, precisions
 from tools.commands import FAILED, add_command, add_group, one_line, print_result, progress, table
@@ -32,7 +35,10 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_predict(verbs)
     _add_export(verbs)
+    add_compare(verbs)
+    add_transfer(verbs)
     add_weights(verbs)
+    add_expand(verbs)
     _add_motion_clips(verbs)
 
 

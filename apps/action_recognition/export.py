@@ -6,6 +6,7 @@
     encoded_frames    frames  string  (B, T), each a JPEG        probabilities float32 (B, classes)
     features          clip    float32 (B, T, H, W, 3)            features      float32 (B, features)
 
+A model of optical flow, whose clips have two channels, has no frames: it is published with the two signatures of clips.
 The frames are those of the clip already (sampled in time); resizing, cropping and normalising are part of the graph and
 give, bit for bit, the clip that the model saw in training.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from apps.action_recognition.data.presets import Preset
 
 FEATURES_LAYER = "global_pool"
+RGB = 3
 # Interpolation weights are whole multiples of 1/256, as in OpenCV's INTER_LINEAR_EXACT: every sum is then a whole
 # number below 2**24, which float32 holds exactly in any order of summation.
 WEIGHT_STEPS = 256
@@ -47,11 +49,11 @@ def export(
     name: str,
     version: int | None = None,
 ) -> Published:
-    """Publishes `model` under base/name/version with the four signatures of this module.
+    """Publishes `model` under base/name/version with the signatures of this module.
 
     Args:
-        model: classifier with the input "clip", float32 (batch, T, H, W, 3), probabilities as its output and a layer
-            "global_pool".
+        model: classifier with the input "clip", float32 (batch, T, H, W, channels), probabilities as its output and a
+            layer "global_pool".
         spec: the clip it was trained on; its T, H and W must be the model's.
         classes: names of the classes in the order of the outputs.
         base: directory of all published models.
@@ -75,17 +77,18 @@ def export(
 
 
 def signatures(model: keras.Model, spec: ClipSpec) -> dict[str, Signature]:
-    """The four signatures, each with two example clips and the answers Keras gives to them."""
+    """The signatures, each with two example clips and the answers Keras gives to them."""
+    shape = (*spec.shape[:3], model.input_shape[-1])
     both = keras.Model(model.input, {"probabilities": model.output, "features": _features(model)})
     encoded, frames = _example(spec)
-    clip = np.stack([preprocess(one, spec) for one in frames])
+    clip = np.stack([preprocess(one, spec) for one in frames])[..., : shape[-1]]
     if not np.all(np.abs(np.asarray(model(clip[:1])) - 0.5) <= 0.5):
         raise InputError("Expected a model that ends in probabilities (softmax). Received one with other outputs.")
 
     # Three of the signatures have the same clip as their example; Keras computes it once.
     @functools.lru_cache(maxsize=2)
     def answers(data: bytes, size: int) -> dict[str, np.ndarray]:
-        outputs = both(np.frombuffer(data, np.float32).reshape(size, *spec.shape), training=False)
+        outputs = both(np.frombuffer(data, np.float32).reshape(size, *shape), training=False)
         return {key: np.asarray(value) for key, value in outputs.items()}
 
     def expected(output: str, clips: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,23 +98,34 @@ def signatures(model: keras.Model, spec: ClipSpec) -> dict[str, Signature]:
         return expected("probabilities", np.stack([preprocess(one, spec) for one in batch]))
 
     # One function for all signatures: the network is traced, stored and loaded once and not four times.
-    @tf.function(input_signature=[tf.TensorSpec((None, *spec.shape), tf.float32)], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.float32)], autograph=False)
     def forward(clip: tf.Tensor) -> dict[str, tf.Tensor]:
         return both(clip, training=False)
 
     def select(output: str, clip: tf.Tensor) -> dict[str, tf.Tensor]:
         return {output: forward(clip)[output]}
 
-    clips = {"clip": tf.TensorSpec((None, *spec.shape), tf.float32)}
+    clips = {"clip": tf.TensorSpec((None, *shape), tf.float32)}
     raw = {"frames": tf.TensorSpec((None, spec.frames, None, None, 3), tf.uint8)}
     jpeg = {"frames": tf.TensorSpec((None, spec.frames), tf.string)}
-    return {
+    of_clips = {
         "serving_default": Signature(
             lambda clip: select("probabilities", clip),
             clips,
             {"clip": clip},
             lambda inputs: expected("probabilities", inputs["clip"]),
         ),
+        "features": Signature(
+            lambda clip: select("features", clip),
+            clips,
+            {"clip": clip},
+            lambda inputs: expected("features", inputs["clip"]),
+        ),
+    }
+    if shape[-1] != RGB:
+        return of_clips
+    return {
+        **of_clips,
         "uint8": Signature(
             lambda frames: select("probabilities", preprocess_frames(frames, spec)),
             raw,
@@ -123,12 +137,6 @@ def signatures(model: keras.Model, spec: ClipSpec) -> dict[str, Signature]:
             jpeg,
             {"frames": encoded},
             lambda inputs: expected_of_frames(np.stack([_decode(one) for one in inputs["frames"]])),
-        ),
-        "features": Signature(
-            lambda clip: select("features", clip),
-            clips,
-            {"clip": clip},
-            lambda inputs: expected("features", inputs["clip"]),
         ),
     }
 
@@ -283,7 +291,8 @@ def _check(model: keras.Model, spec: ClipSpec, classes: Sequence[str]) -> None:
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output.shape) != 2:
         raise InputError(f"Expected a classifier with one input and one output. Received {model.name!r}.")
     shape = model.inputs[0].shape[1:]
-    if len(shape) != 4 or any(side not in (None, wanted) for side, wanted in zip(shape, spec.shape, strict=True)):
+    sides = zip(shape[:3], spec.shape[:3], strict=True)
+    if len(shape) != 4 or shape[3] > RGB or any(side not in (None, wanted) for side, wanted in sides):
         raise InputError(f"Expected a model of clips {spec.shape}, as the spec says. Received one of {tuple(shape)}.")
     if model.output.shape[-1] != len(classes):
         raise InputError(f"Expected {model.output.shape[-1]} classes, as the model has. Received {len(classes)}.")
@@ -293,12 +302,17 @@ def _card(model: keras.Model, spec: ClipSpec) -> dict[str, Any]:
     from apps.action_recognition import models
 
     rules = spec.rules
-    return {
+    card = {
         "application": "action_recognition",
         "model": model.name,
         "source": models.info(model.name).source if model.name in models.names() else "",
         "parameters": model.count_params(),
         "input": spec.to_dict(),
+    }
+    if model.input_shape[-1] != RGB:
+        return {**card, "preprocessing": f"none: clips of {model.input_shape[-1]} channels as the model takes them"}
+    return {
+        **card,
         "preprocessing": {
             "preset": rules.name,
             "resize": "bilinear, half-pixel centres, without antialiasing, to whole levels; then the centre crop",

@@ -133,14 +133,32 @@ def write_file(
 ) -> None:
     """Exports a model with a batch of 1 and named outputs, and converts it in a process of its own."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        saved_model = pathlib.Path(folder) / "saved_model"
+        save(model, shapes, saved_model)
+        convert_saved(saved_model, file, precision, clips, io)
+
+
+def convert_saved(
+    saved_model: pathlib.Path,
+    file: pathlib.Path,
+    precision: str,
+    clips: dict[str, np.ndarray] | None,
+    io: str = "float32",
+) -> None:
+    """Converts what `save` wrote, in a process of its own.
+
+    Raises:
+        OSError: if the file cannot be written.
+        RuntimeError: if the converter fails.
+    """
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         folder = pathlib.Path(folder)
-        _save(model, shapes, folder / "saved_model")
         representative = None
         if clips is not None:
             representative = os.fspath(folder / "representative.npz")
             np.savez(representative, **clips)
         job = {
-            "saved_model": os.fspath(folder / "saved_model"),
+            "saved_model": os.fspath(saved_model),
             "output": os.fspath(folder / "model.tflite"),
             "precision": precision,
             "io": io,
@@ -163,7 +181,8 @@ def write_file(
         os.replace(folder / "model.tflite", file)
 
 
-def _save(model: keras.Model, shapes: list[tuple[int, ...]], folder: pathlib.Path) -> None:
+def save(model: keras.Model, shapes: list[tuple[int, ...]], folder: pathlib.Path) -> None:
+    """Exports a model as a SavedModel with a batch of 1 and named outputs, for `convert_saved`."""
     import tensorflow as tf
 
     graph = functional(model)
@@ -216,15 +235,32 @@ def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], 
     answers = answers if isinstance(answers, dict) else {next(iter(results)): answers}
     report = {}
     for name, parts in results.items():
-        expected, received = np.concatenate(parts), answers[name].astype("float64")
-        difference = received - expected
-        report[name] = {
-            "inputs": len(expected),
-            "max_abs_difference": float(np.abs(difference).max()),
-            "relative_rms": float(np.sqrt((difference**2).mean() / max((expected**2).mean(), 1e-30))),
-            "top1_agreement": float((received.argmax(-1) == expected.argmax(-1)).mean()),
-        }
+        expected, received = np.concatenate(parts), answers[name]
+        report[name] = difference(expected, received)
     return report
+
+
+def difference(expected: np.ndarray, received: np.ndarray) -> dict[str, Any]:
+    """How far answers (inputs, ..., entries) are from the right ones.
+
+    Returns:
+        "inputs": how many; "max_abs_difference", and "max_abs_expected", the largest right entry; "relative_rms": root
+        mean square of the difference over that of the right answers; "correlation" of what tells the inputs apart
+        (each entry less its mean over the inputs; None where nothing does); "top1_agreement": share of the places
+        where the largest entry of the last axis is the same one.
+    """
+    expected, received = expected.astype("float64"), received.astype("float64")
+    error = received - expected
+    deviations = [(array - array.mean(axis=0)).ravel() for array in (expected, received)]
+    norm = np.sqrt(np.prod([array @ array for array in deviations]))
+    return {
+        "inputs": len(expected),
+        "max_abs_difference": float(np.abs(error).max()),
+        "max_abs_expected": float(np.abs(expected).max()),
+        "relative_rms": float(np.sqrt((error**2).mean() / max((expected**2).mean(), 1e-30))),
+        "correlation": float(deviations[0] @ deviations[1] / norm) if norm else None,
+        "top1_agreement": float((received.argmax(-1) == expected.argmax(-1)).mean()),
+    }
 
 
 def compare_with_direct(direct: pathlib.Path, file: pathlib.Path, threads: int, seconds: float) -> dict[str, Any]:

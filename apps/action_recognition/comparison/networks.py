@@ -1,0 +1,43 @@
+"""The network that is compared, with given weights or with random ones, and the clip that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from apps.action_recognition import checkpoints, models
+from apps.action_recognition.data import ClipSpec
+from apps.action_recognition.data.presets import preset
+
+
+def build(name: str, size: tuple[int, int, int] | None, weights: str | None = None, seed: int = 0) -> keras.Model:
+    """A registered model that ends in probabilities.
+
+    Args:
+        name: registered name.
+        size: (frames, height, width), or None for the native ones.
+        weights: a checkpoint or the name of published weights; None for random ones.
+        seed: of random weights.
+
+    Raises:
+        InputError: if the name is unknown, the model does not take the size, or the weights do not fit.
+    """
+    keras.utils.set_random_seed(seed)
+    native = models.info(name).input_shape
+    model = models.create(name, input_shape=native if size is None else (*size, native[-1]))
+    if weights is not None:
+        checkpoints.load(model, weights)
+    return model
+
+
+def clip_spec(name: str, size: tuple[int, int, int] | None) -> ClipSpec:
+    """The clip that a registered model takes."""
+    info = models.info(name)
+    frames, height, width = size or info.input_shape[:3]
+    return ClipSpec(frames, (height, width), preset(info.preprocessing).frame_rate, info.preprocessing)
+
+
+def logits(model: keras.Model) -> Any:
+    """The Keras tensor before the softmax."""
+    return model.get_layer("classifier_activation").input
