@@ -131,17 +131,26 @@ class ChannelwiseConv3D(keras.layers.Layer):
 
     def _over_frames(self, inputs: Any, kernel: Any) -> Any:
         """One 2-D convolution of the frames for each temporal tap, and their sum."""
-        stride, channels = self.strides[0], inputs.shape[-1]
         inputs, first, count, padding = self._padded(inputs)
-        height, width = ops.shape(inputs)[2:4]
+        length, height, width, channels = ops.shape(inputs)[1:]
+        frames = ops.reshape(inputs, (-1, height, width, channels))
+        # A stretch of whole frames is no copy, where one out of each clip is: with a stride of one the windows of
+        # successive clips are computed in one row, and those that reach from clip to clip dropped after it.
+        in_one_row = self.strides[0] == 1 and isinstance(first, int) and first == 0
         total = None
         for tap in range(self.kernel_size[0]):
             start = first + tap * self.temporal_dilation
-            frames = inputs[:, start : start + (count - 1) * stride + 1 : stride]
-            frames = ops.reshape(frames, (-1, height, width, channels))
-            part = ops.depthwise_conv(frames, kernel[tap], self.strides[1], padding, data_format="channels_last")
+            if in_one_row:
+                part = frames[start : ops.shape(frames)[0] - (self.reach[0] - 1) + start]
+            else:
+                part = inputs[:, start : start + (count - 1) * self.strides[0] + 1 : self.strides[0]]
+                part = ops.reshape(part, (-1, height, width, channels))
+            part = ops.depthwise_conv(part, kernel[tap], self.strides[1], padding, data_format="channels_last")
             total = part if total is None else ops.add(total, part)
         height, width = ops.shape(total)[1:3]
+        if in_one_row and inputs.shape[0] != 1:
+            total = ops.pad(total, ((0, self.reach[0] - 1), (0, 0), (0, 0), (0, 0)))
+            return ops.reshape(total, (-1, length, height, width, channels))[:, :count]
         return ops.reshape(total, (-1, count, height, width, channels))
 
     def _padded(self, inputs: Any) -> tuple[Any, Any, Any, str]:
