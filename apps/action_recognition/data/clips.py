@@ -50,10 +50,25 @@ def read_clip(path: str | os.PathLike, spec: ClipSpec, start: float | None = Non
 
 
 def random_clip(
-    path: str | os.PathLike, spec: ClipSpec, augmentation: Augmentation, generator: np.random.Generator
+    path: str | os.PathLike,
+    spec: ClipSpec,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    moment: float | None = None,
 ) -> np.ndarray:
-    """A clip from a random moment, augmented: float32 (T, H, W, 3), a pure function of the generator's state."""
-    fraction = generator.random()
+    """A clip from a random moment, augmented: float32 (T, H, W, 3), a pure function of the generator's state.
+
+    Args:
+        path: of the video.
+        spec: what a clip is.
+        augmentation: what varies.
+        generator: of all that is random.
+        moment: from 0, the first possible start, to 1 (excluded), the last; None draws it.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    fraction = generator.random() if moment is None else moment
     outcome = draw(augmentation, generator)
 
     def plan(line: Timeline) -> np.ndarray:
@@ -61,6 +76,33 @@ def random_clip(
         return sampling.clip_indices(line, start, spec.frames, spec.frame_rate)
 
     return finish(decode.decode(path, plan, _cropper(spec, outcome)), spec.rules, outcome)
+
+
+def moment_frames(
+    path: str | os.PathLike, spec: ClipSpec, moment: float, size: tuple[int, int], count: int
+) -> np.ndarray:
+    """Frames spread evenly over the clip that `random_clip` reads at a moment, in the centre view of the clip.
+
+    Args:
+        path: of the video.
+        spec: what a clip is; its view is kept, at another size.
+        moment: as in `random_clip`.
+        size: (height, width) of the frames.
+        count: how many, 1 to T.
+
+    Returns:
+        uint8 (count, height, width, 3), RGB.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    places = ((np.arange(count) + 0.5) * spec.frames / count).astype(int)
+
+    def plan(line: Timeline) -> np.ndarray:
+        start = sampling.random_start(line, spec.frames, spec.frame_rate, moment)
+        return sampling.clip_indices(line, start, spec.frames, spec.frame_rate)[places]
+
+    return decode.decode(path, plan, lambda frame: crop_frame(frame, spec.rules, size, Draw()))
 
 
 def read_views(path: str | os.PathLike, spec: ClipSpec, clips: int = 10, crops: int = 3) -> np.ndarray:

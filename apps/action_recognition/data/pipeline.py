@@ -88,7 +88,6 @@ def _dataset(
     import tensorflow as tf
 
     count = len(videos)
-    batches = -(-count // batch_size)
 
     def element(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         clip, label = tf.numpy_function(load, [number // count, number % count], [tf.float32, tf.int32])
@@ -96,14 +95,29 @@ def _dataset(
 
     elements = tf.data.Dataset.range(first_epoch * count, (first_epoch + epochs) * count)
     elements = elements.map(element, num_parallel_calls=workers(), deterministic=True)
+    grouped = in_batches(elements, count, batch_size, epochs)
+    return grouped.map(lambda clip, label: (tf.ensure_shape(clip, (None, *spec.shape)), label)).prefetch(2)
+
+
+def in_batches(elements: tf.data.Dataset, count: int, batch_size: int, epochs: int) -> tf.data.Dataset:
+    """Groups the elements of epochs of `count` each; no batch reaches over the end of an epoch.
+
+    Args:
+        elements: `count * epochs` of them.
+        count: elements of an epoch.
+        batch_size: at least 1; the last batch of an epoch may be smaller.
+        epochs: how many.
+    """
+    import tensorflow as tf
+
+    batches = -(-count // batch_size)
     if count % batch_size == 0:
         grouped = elements.batch(batch_size)
     else:
-        # A list of sizes is gone through in a circle: no batch reaches over the end of an epoch.
+        # A list of sizes is gone through in a circle.
         sizes = [batch_size] * (batches - 1) + [count - batch_size * (batches - 1)]
         grouped = elements.batch(1).rebatch(sizes)
-    grouped = grouped.map(lambda clip, label: (tf.ensure_shape(clip, (None, *spec.shape)), label))
-    return grouped.apply(tf.data.experimental.assert_cardinality(batches * epochs)).prefetch(2)
+    return grouped.apply(tf.data.experimental.assert_cardinality(batches * epochs))
 
 
 def view_dataset(videos: VideoList, spec: ClipSpec, *, clips: int = 10, crops: int = 3) -> tf.data.Dataset:
