@@ -65,13 +65,9 @@ def choose(
             f"Expected at least {compared + calibration} videos: {compared} to compare and {calibration} others to "
             f"calibrate with. Received {len(found)} that can be read."
         )
-    # Spread evenly, so that every folder gives to both.
-    total = compared + calibration
-    chosen = {(2 * index + 1) * total // (2 * calibration) for index in range(calibration)}
-    return Videos(
-        tuple(path for index, path in enumerate(found[:total]) if index not in chosen),
-        tuple(path for index, path in enumerate(found[:total]) if index in chosen),
-    )
+    # Drawn, because the folders take turns in the list, and each should be able to give to both.
+    drawn = random.Random(seed).sample(found[: compared + calibration], compared + calibration)
+    return Videos(tuple(drawn[:compared]), tuple(drawn[compared:]))
 
 
 def read(paths: Sequence[str], spec: ClipSpec, channels: int) -> np.ndarray:

@@ -1,0 +1,76 @@
+"""The verb `compare`, from a model to the tables, and what it refuses."""
+
+import argparse
+import json
+import re
+
+import pytest
+
+from apps.action_recognition import cli_compare
+from tools.commands import run_command
+
+
+@pytest.fixture
+def compare(capsys):
+    """Runs the verb; returns exit status, standard output and standard error."""
+
+    def call(*arguments):
+        parser = argparse.ArgumentParser(prog="kapps")
+        cli_compare.add_compare(parser.add_subparsers())
+        capsys.readouterr()
+        try:
+            status = run_command(parser, ["compare", *map(str, arguments)])
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x4d"], "Expected the model name to be one of .* Received 'x4d'"),
+        (["x3d_xs", "--input-shape", "4,32"], "Expected --input-shape to be frames, height and width.*Received 4,32"),
+        (["x3d_xs", "--weights", "i3d=a.npz"], "Expected --weights of models that are compared. Received those of i3d"),
+        (["x3d_xs", "--weights", "x3d_xs=absent.npz"], "Expected a checkpoint or the name.*Received absent.npz"),
+        (["x3d_xs", "--threads", "0"], "--threads and --repeats to be at least 1"),
+        (["x3d_xs", "--clips", "0"], "Expected clips of at least 1. Received 0 compared"),
+        (["x3d_xs", "--videos", "absent"], "Expected a video or a folder of videos. Received absent"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(compare, tmp_path, arguments, message):
+    status, out, err = compare(*arguments, "--output", tmp_path / "out")
+    assert status == 1 and out == ""
+    (line,) = err.splitlines()
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_models_through_every_way(compare, tmp_path):
+    # SelfGating and max pooling in s3d_g, the second of which TensorFlow's converter cannot say; flow in i3d_flow.
+    names, folder = ["r2plus1d_tiny", "i3d_flow"], tmp_path / "out"
+    arguments = [*names, "--output", folder, "--clips", 3, "--calibration", 4, "--input-shape", "16,32,32", "--json"]
+    status, out, err = compare(*arguments, "--time", "--repeats", 1)
+    assert status == 0, err
+    document = json.loads(out)
+    assert json.loads((folder / "table.json").read_text()) == document
+    rows = {row["model"]: row for row in document["models"]}
+    assert set(rows) == set(names)
+    for row in rows.values():
+        differences = {way: entry["difference"] for way, entry in row["ways"].items()}
+        for way, limit in (("saved_model", 1e-5), ("float32", 1e-4), ("float16", 1e-2)):
+            assert differences[way]["max_abs_difference"] <= limit * differences[way]["max_abs_expected"]
+            assert differences[way]["inputs"] == 3
+        assert differences["int8"]["relative_rms"] < 0.3
+        assert row["ways"]["int8"]["bytes"] < row["ways"]["float16"]["bytes"] < row["ways"]["float32"]["bytes"]
+        assert {"keras", "saved_model", "float32", "float16", "int8"} <= set(row["timing"]["milliseconds"])
+    assert "bytes" in rows["r2plus1d_tiny"]["direct"]["float32"]
+    assert rows["i3d_flow"]["direct"]["float32"]["error"].startswith("does not convert")
+
+    # The files are there, so the second time takes no more than reading them.
+    status, out, err = compare(*arguments)
+    assert status == 0 and json.loads(out) == document
+    assert "model 1 of" not in err
