@@ -71,6 +71,8 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--model": (str, f"see `{COMMAND} models` (default r2plus1d_18)"),
     "--weights": (str, "checkpoint to begin with"),
     "--fresh-classifier": (None, "leave the classifier of --weights out, for other classes"),
+    "--freeze": (str, "last layer of --weights to keep as it is, with all before it, such as Mixed_4f of i3d"),
+    "--normalization-momentum": (float, "of the batch normalizations; less for short trainings (default: the model's)"),
     "--frame-rate": (frame_rate, 'frames per second of a clip, or "all" for every frame (default 15)'),
     "--preset": (str, "preprocessing (default: that of the model)"),
     "--epochs": (int, "of the whole run (default 45)"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -26,11 +25,23 @@ from apps.action_recognition.data import (
     split_videos,
 )
 from apps.action_recognition.evaluation import Evaluation, evaluate, readable
+from apps.action_recognition.losses import SmoothedCrossentropy, class_weights
 from apps.action_recognition.runs import APPLICATION, load_run
 from tools.errors import InputError
 from tools.figures import draw_confusion, draw_curves
 from tools.files import replacing, write_json
-from tools.training import Training, check_free, fit, make_learning_rate, make_optimizer, open_run
+from tools.training import (
+    Training,
+    check_free,
+    fit,
+    freeze,
+    make_learning_rate,
+    make_optimizer,
+    open_run,
+    precision,
+    set_momentum,
+    strategy,
+)
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Fields of the configuration that config.json keeps under "data".
@@ -64,6 +75,8 @@ class TrainingConfig:
         overrides: arguments of its constructor other than its own.
         weights: checkpoint to begin with.
         fresh_classifier: leave the classifier of `weights` out, for other classes.
+        freeze: last layer of `weights` to keep as it is, with all on which it depends; None trains every layer.
+        normalization_momentum: of the batch normalizations; None for the model's own.
         frame_rate: of the clips, per second; None takes every frame.
         preset: preprocessing; None takes that of the model.
         augmentation: arguments of `Augmentation`.
@@ -100,6 +113,8 @@ class TrainingConfig:
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     weights: str | None = None
     fresh_classifier: bool = False
+    freeze: str | None = None
+    normalization_momentum: float | None = None
     frame_rate: float | None = 15.0
     preset: str | None = None
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -180,7 +195,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         steps = -(-len(training) // config.batch_size)
         compile_model(model, config, steps)
         make_dataset, validation_batches = streams(config, training, validation, spec)
-        weights = class_weights(config, training)
+        weights = class_weights(config.class_weight, training)
         folder = open_run(run_folder, describe(config, training, validation, spec), resume=resume)
         write_representative(folder / "representative.npz", training, spec, config.seed)
         result = readable(
@@ -218,6 +233,10 @@ def check(config: TrainingConfig) -> None:
         raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
     if config.seed < 0:
         raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    if config.freeze is not None and config.weights is None:
+        raise InputError(
+            f"Expected weights to begin with, of which freeze keeps some. Received {config.freeze!r} alone."
+        )
     for name, needed in OUTPUTS.items():
         if config.overrides.get(name, needed) != needed:
             raise InputError(f"Expected {name} to be {needed!r} in training. Received {config.overrides[name]!r}.")
@@ -247,6 +266,10 @@ def build(config: TrainingConfig, classes: tuple[str, ...]) -> keras.Model:
     model = models.create(config.model, **{**config.overrides, "classes": len(classes)})
     if config.weights is not None:
         checkpoints.load(model, config.weights, classifier=not config.fresh_classifier)
+    if config.freeze is not None:
+        freeze(model, config.freeze)
+    if config.normalization_momentum is not None:
+        set_momentum(model, config.normalization_momentum)
     return model
 
 
@@ -284,33 +307,6 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps_per_epoch: i
     )
     loss = SmoothedCrossentropy(config.label_smoothing)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=config.jit)
-
-
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of probabilities (B, classes) and labels (B,), of which a share is spread over all classes."""
-
-    def __init__(self, label_smoothing: float = 0.0):
-        super().__init__(name="crossentropy")
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true, y_pred):
-        labels = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1])
-        return keras.losses.categorical_crossentropy(labels, y_pred, label_smoothing=self.label_smoothing)
-
-
-def class_weights(config: TrainingConfig, videos: VideoList) -> dict[int, float] | None:
-    """The weight of each class's loss: n / (classes n_class) for "balanced"."""
-    if config.class_weight is None:
-        return None
-    if config.class_weight == "balanced":
-        counts = np.bincount(videos.labels, minlength=len(videos.classes))
-        return {label: len(videos) / (len(counts) * max(int(count), 1)) for label, count in enumerate(counts)}
-    if not isinstance(config.class_weight, Mapping) or set(config.class_weight) != set(videos.classes):
-        raise InputError(
-            f'Expected class_weight to be "balanced" or a weight for each of {", ".join(videos.classes)}. '
-            f"Received {config.class_weight!r}."
-        )
-    return {label: float(config.class_weight[name]) for label, name in enumerate(videos.classes)}
 
 
 def streams(
@@ -397,19 +393,3 @@ def write_report(
     report = Report(folder, training, measured, skipped, seconds)
     write_json(folder / "report.json", report.to_dict())
     return report
-
-
-@contextlib.contextmanager
-def precision(name: str):
-    """Builds layers under a dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def strategy(mirrored: bool):
-    """The scope in which variables are made: of all local GPUs, or of one device."""
-    return tf.distribute.MirroredStrategy().scope() if mirrored else contextlib.nullcontext()

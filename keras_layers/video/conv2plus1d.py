@@ -9,6 +9,7 @@ import keras
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
+from keras_layers.sublayers import keep_frozen
 
 AXES = ("frames", "height", "width")
 
@@ -154,6 +155,7 @@ class Conv2Plus1D(keras.layers.Layer):
         for layer in self._steps():
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        keep_frozen(self)
 
     def _convolution(
         self, name: str, filters: int, kernel_size: tuple[int, int, int], strides: tuple[int, int, int]

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
+from keras_layers.sublayers import keep_frozen
 from keras_layers.video.self_gating import SelfGating
 
 AXES = ("frames", "height", "width")
@@ -126,6 +127,7 @@ class Inception(keras.layers.Layer):
             for part in branch:
                 part.build(shape)
                 shape = part.compute_output_shape(shape)
+        keep_frozen(self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         outputs = []

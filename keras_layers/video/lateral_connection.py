@@ -9,6 +9,7 @@ import keras
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
+from keras_layers.sublayers import keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -102,6 +103,7 @@ class LateralConnection(keras.layers.Layer):
         for layer in self._steps():
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        keep_frozen(self)
 
     def _steps(self) -> list[keras.layers.Layer]:
         steps = (self.padding, self.convolution, self.normalization, self.activation)

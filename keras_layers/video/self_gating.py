@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_layers import validation
+from keras_layers.sublayers import keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -79,6 +80,7 @@ class SelfGating(keras.layers.Layer):
             name="transform",
         )
         self.transform.build((batch, channels))
+        keep_frozen(self)
 
     def call(self, inputs: Any) -> Any:
         gates = self.transform(self.pool(inputs))

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_layers import validation
+from keras_layers.sublayers import keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -76,6 +77,7 @@ class SqueezeExcitation3D(keras.layers.Layer):
         self.excite = self._dense("excite", channels, self.gate_activation)
         self.squeeze.build((batch, channels))
         self.excite.build((batch, self.filters))
+        keep_frozen(self)
 
     def _dense(self, name: str, units: int, activation: Callable) -> keras.layers.Dense:
         initializer = self.kernel_initializer

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
+from keras_layers.sublayers import keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -131,6 +132,7 @@ class TemporalTransition(keras.layers.Layer):
         for branch in self.branches:
             _build(branch, tuple(input_shape))
         _build(self.unit, (*input_shape[:4], len(self.depths) * self.filters))
+        keep_frozen(self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         branches = [_apply(branch, inputs, training) for branch in self.branches]

@@ -154,6 +154,16 @@ def check_training(case: LayerCase, tmp_path: pathlib.Path) -> None:
         assert np.any(weight.numpy() != old), weight.path
 
 
+def check_freezing(case: LayerCase, tmp_path: pathlib.Path) -> None:
+    """A frozen layer, and all it is made of, is frozen after it was saved and loaded too."""
+    model = case.model()
+    model.get_layer("layer_under_test").trainable = False
+    model.save(tmp_path / "frozen.keras")
+    layer = keras.saving.load_model(tmp_path / "frozen.keras").get_layer("layer_under_test")
+    assert not layer.trainable_variables
+    assert not [part.name for part in layer._flatten_layers() if part.trainable]
+
+
 def check_export(case: LayerCase, tmp_path: pathlib.Path) -> None:
     """A SavedModel with the layer answers as Keras does."""
     model = case.model()
@@ -164,4 +174,4 @@ def check_export(case: LayerCase, tmp_path: pathlib.Path) -> None:
     np.testing.assert_allclose(loaded.serve(case.inputs()), model(case.inputs()), rtol=1e-5, atol=1e-5)
 
 
-CHECKS = (check_config, check_shapes, check_precision, check_saving, check_training, check_export)
+CHECKS = (check_config, check_shapes, check_precision, check_saving, check_training, check_freezing, check_export)

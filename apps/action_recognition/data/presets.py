@@ -209,6 +209,18 @@ PRESETS: dict[str, Preset] = {
             25.0,
         ),
         Preset(
+            "deepmind_i3d_square",
+            "DeepMind I3D, where the aspect ratio of a file must not tell its class",
+            (-1.0, 1.0),
+            "RGB",
+            _same(0.0),
+            _same(1.0),
+            (256, 256),
+            224,
+            64,
+            25.0,
+        ),
+        Preset(
             "kylemin_s3d",
             "kylemin S3D: (2x - 255) / 255",
             (-1.0, 1.0),

@@ -9,8 +9,9 @@ import pytest
 
 from apps.action_recognition import training
 from apps.action_recognition.data import ClipSpec, load_videos, read_clip
+from apps.action_recognition.losses import SmoothedCrossentropy, class_weights
 from apps.action_recognition.runs import load_run, read_config
-from apps.action_recognition.training import SmoothedCrossentropy, TrainingConfig, config_of, train
+from apps.action_recognition.training import TrainingConfig, config_of, train
 from tools.errors import InputError
 
 
@@ -109,6 +110,7 @@ def test_a_config_json_with_other_fields_is_refused(trained_run):
         ({"epochs": 0}, "epochs"),
         ({"seed": -1}, "seed"),
         ({"weights": "nowhere.keras"}, r"nowhere\.keras"),
+        ({"freeze": "group2_block1"}, "weights"),
         ({"preset": "imagenot"}, "imagenot"),
         ({"monitor": "val_auc"}, "val_auc"),
         ({"monitor": "val_loss", "validation_fraction": 0.0}, "monitor"),
@@ -147,6 +149,63 @@ def test_fine_tuning_begins_with_the_weights(tiny_config, trained_run):
         training.build(dataclasses.replace(other, fresh_classifier=False), ("a", "b", "c", "d", "e"))
 
 
+@pytest.fixture
+def frozen_config(tiny_config, trained_run):
+    """Fine-tuning of the run's network from conv4 on."""
+    weights = str(trained_run / "last.keras")
+    return dataclasses.replace(tiny_config, weights=weights, freeze="conv3_block1_activation", validation_fraction=0.0)
+
+
+def test_frozen_layers_stay_as_they_are_through_resume_and_file(frozen_config, trained_run, tmp_path):
+    kept = ("conv1", "conv2", "conv3")
+    before = {weight.path: np.array(weight) for weight in load_run(trained_run, "last").model.weights}
+
+    def differences(run):
+        model = load_run(run, "last").model
+        assert [layer.name for layer in model.layers if not layer.trainable][-1] == "conv3_block1_activation"
+        return {weight.path for weight in model.weights if np.any(np.array(weight) != before[weight.path])}
+
+    train(frozen_config, tmp_path / "whole")
+    changed = differences(tmp_path / "whole")
+    assert changed and not [path for path in changed if path.startswith(kept)]
+    assert changed >= {path for path in before if path.startswith(("conv4_block1_conv2", "conv5", "classifier"))}
+
+    class Killed(Exception):
+        pass
+
+    from tools.training import callbacks
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        begun = []
+
+        def killed_in_the_second_epoch(*arguments):
+            if begun:
+                raise Killed
+            begun.append(save(*arguments))
+
+        save = callbacks.save_state
+        patch.setattr(callbacks, "save_state", killed_in_the_second_epoch)
+        train(frozen_config, tmp_path / "killed")
+    assert train(frozen_config, tmp_path / "killed", resume=True).training.resumed_from == 1
+    whole, killed = (load_run(tmp_path / name, "last").model.get_weights() for name in ("whole", "killed"))
+    for first, second in zip(whole, killed, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_model_is_published_as_it_answers(frozen_config, tmp_path):
+    import tensorflow as tf
+
+    from apps.action_recognition.export import export
+
+    train(frozen_config, tmp_path / "run")
+    run = load_run(tmp_path / "run", "last")
+    published = export(run.model, run.spec, run.classes, base=tmp_path, name="tuned")
+    clips = np.random.default_rng(0).normal(size=(2, *run.spec.shape)).astype("float32")
+    answer = tf.saved_model.load(str(published.path)).signatures["serving_default"](clip=tf.constant(clips))
+    np.testing.assert_allclose(answer["probabilities"], run.model(clips, training=False), atol=1e-5)
+
+
 def test_blocks_hold_out_the_last_videos(tiny_config):
     kept, held = training.load_data(dataclasses.replace(tiny_config, validation_blocks=True))
     assert [path[-7:] for path in held.paths] == ["003.mp4"] * 3
@@ -164,7 +223,7 @@ def test_a_split_of_hmdb51_trains_on_its_training_part(motion_videos, tmp_path):
 
 def test_balanced_weights_give_every_class_the_same_sum(motion_videos):
     videos = load_videos(motion_videos).subset([0, 1, 2, 3, 4, 8, 9])
-    weights = training.class_weights(TrainingConfig(data="", class_weight="balanced"), videos)
+    weights = class_weights("balanced", videos)
     sums = np.bincount(videos.labels, weights=[weights[label] for label in videos.labels])
     np.testing.assert_allclose(sums, 7 / 3)
 
