@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format bench bench-reference clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m apps.action_recognition.demo
@@ -24,6 +24,10 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m apps.action_recognition.benchmark
+
+bench-reference: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m apps.action_recognition.reference_benchmark
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Our networks beside the reference implementations in PyTorch."""
