@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -59,6 +60,38 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: pathlib.Pat
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="share of the true class")
     return _save(figure, path)
+
+
+def draw_trade_off(
+    points: Sequence[tuple[str, float, float, float]],
+    path: Sequence[tuple[str, float, float, float]],
+    picture: pathlib.Path,
+    *,
+    cost: str,
+    value: str,
+) -> pathlib.Path:
+    """Draws what each candidate of a search costs and is worth, and the way the search took.
+
+    Args:
+        points: (kind, cost, value, standard error of the value) of every candidate, the costs above 0.
+        path: the same of the chosen ones, in order, each labelled with its kind.
+        picture: path of the PNG.
+        cost: what the costs are, for the horizontal axis, which is logarithmic.
+        value: what the values are.
+    """
+    figure = _figure(7.5, 4.8)
+    axes = figure.subplots()
+    kinds = list(dict.fromkeys(kind for kind, *_ in points))
+    for kind, marker in zip(kinds, itertools.cycle("osD^v<>P*X"), strict=False):
+        _, costs, values, errors = zip(*(point for point in points if point[0] == kind), strict=True)
+        axes.errorbar(costs, values, errors, fmt=marker, markersize=6, elinewidth=0.6, alpha=0.75, label=kind)
+    axes.plot([point[1] for point in path], [point[2] for point in path], color="black", linewidth=1.2, zorder=0)
+    for kind, x, y, _ in path:
+        axes.annotate(kind, (x, y), xytext=(-6, 7), textcoords="offset points", ha="right", weight="bold", fontsize=9)
+    axes.set(xlabel=cost, ylabel=value, xscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="best")
+    return _save(figure, picture)
 
 
 def _figure(width: float, height: float):
