@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from tools.errors import InputError
+from tools.errors import InputError, WrongUse
 from tools.quiet import import_tensorflow_quietly
 
 Item = TypeVar("Item")
@@ -35,7 +35,7 @@ def add_command(
         help: one sentence, without a full stop.
         example: one or more command lines that work, shown by `--help`.
         run: called with the parsed arguments; returns the exit status, or None for 0. It raises `InputError` for
-            anything the user can mend.
+            anything the user can mend, `WrongUse` where that is the command line.
     """
     parser = subparsers.add_parser(
         name,
@@ -98,7 +98,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
         if options.debug:
             raise
         print(f"kapps: error: {one_line(error)}", file=sys.stderr)
-        return FAILED
+        return WRONG_USE if isinstance(error, WrongUse) else FAILED
 
 
 def one_line(error: BaseException) -> str:

@@ -7,3 +7,10 @@ class InputError(ValueError):
     The message is one line that names the culprit (argument, file, field), says what was expected and what was
     received. Commands print it without a traceback and end with status 1.
     """
+
+
+class WrongUse(InputError):
+    """A command line that asks for nothing, or for two things at once: what its parser cannot see.
+
+    Commands end with status 2, as for any other wrong use.
+    """

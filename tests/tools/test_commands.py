@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tools.commands import add_command, add_group, progress, run_command, table
-from tools.errors import InputError
+from tools.errors import InputError, WrongUse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -52,6 +52,7 @@ def test_debug_shows_the_traceback():
 def test_status_of_the_command_is_returned():
     assert run_command(parser_of(lambda options: None), ["do"]) == 0
     assert run_command(parser_of(lambda options: 1), ["do"]) == 1
+    assert run_command(parser_of(raising(WrongUse("Expected A or B. Received both."))), ["do"]) == 2
 
 
 def test_without_a_command_the_help_is_shown(capsys):

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from tools.commands import add_command, print_result, table
-from tools.errors import InputError
+from tools.errors import InputError, WrongUse
 from tools.files import read_arrays
 
 # Seconds; sockets and gRPC fail at far larger ones, each with words of its own.
@@ -60,7 +60,7 @@ def run_serve(options: argparse.Namespace) -> None:
     import threading
 
     if (options.folder is None) == (options.config is None):
-        raise InputError("Expected either DIR or --config. Received both or neither.")
+        raise WrongUse("Expected either DIR or --config. Received both or neither.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     stopped = threading.Event()
@@ -108,7 +108,7 @@ def _versions(numbers: list[int]) -> str:
 def run_call(options: argparse.Namespace) -> None:
     """Calls a model and prints what it answers."""
     if sum([options.status, options.metadata, options.input is not None]) != 1:
-        raise InputError("Expected exactly one of INPUT, --status and --metadata.")
+        raise WrongUse("Expected exactly one of INPUT, --status and --metadata.")
     if options.version is not None and not 0 <= options.version < 2**63:
         raise InputError(f"Expected --version to be a version number. Received {options.version}.")
     if not 0 < options.timeout <= LONGEST_TIMEOUT:

@@ -102,7 +102,7 @@ def test_call_refuses_in_one_line(tmp_path, capsys, where):
         assert part in error
         assert error.count("\n") == 1
         assert "--debug" not in error
-    assert kapps("call", "affine", *where) == 1
+    assert kapps("call", "affine", *where) == 2
     assert kapps("call", "affine", tmp_path / "text.json", "--signature", "S", *where) == 1
     assert "Expected --signature to be one of serving_default" in capsys.readouterr().err
     assert kapps("call", "affine", "--status", "--rest", "ftp://x") == 1
@@ -163,7 +163,7 @@ def test_serve_says_when_it_is_ready_and_ends_on_a_signal(models, number):
 
 
 def test_serve_refuses_in_one_line(tmp_path, capsys, server):
-    assert kapps("serve") == 1
+    assert kapps("serve") == 2
     assert kapps("serve", tmp_path / "absent") == 1
     assert "Expected a folder of models" in capsys.readouterr().err
     assert kapps("serve", tmp_path, "--port", server.grpc_port) == 1
