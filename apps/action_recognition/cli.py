@@ -10,12 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from apps.action_recognition.cli_compare import add_compare
-from apps.action_recognition.cli_transfer import add_transfer
 from apps.action_recognition.cli_expand import add_expand
+from apps.action_recognition.cli_features import add_features
+from apps.action_recognition.cli_transfer import add_transfer
 from apps.action_recognition.cli_weights import add_weights
 from apps.action_recognition.flags import COMMAND, PRECISIONS, TRAIN_FLAGS, pair, precisions
 from tools.commands import FAILED, add_command, add_group, one_line, print_result, progress, table
-from tools.errors import InputError
+from tools.errors import InputError, WrongUse
 
 if TYPE_CHECKING:
     from apps.action_recognition.prediction import Prediction, Predictor
@@ -34,6 +35,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_train(verbs)
     _add_evaluate(verbs)
     _add_predict(verbs)
+    add_features(verbs)
     _add_export(verbs)
     add_compare(verbs)
     add_transfer(verbs)
@@ -113,9 +115,7 @@ def _training_config(options: argparse.Namespace) -> TrainingConfig:
     if options.resume and (options.output / "config.json").exists():
         return dataclasses.replace(config_of(read_config(options.output)), **given)
     if "data" not in given:
-        raise InputError(
-            f"Expected DATA, the training videos. Received none, and no run to resume in {options.output}."
-        )
+        raise WrongUse(f"Expected DATA, the training videos. Received none, and no run to resume in {options.output}.")
     return TrainingConfig(**given)
 
 
@@ -233,15 +233,14 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:
         help="go over the whole video in windows every so many seconds and show a time line (default: one answer for "
         "the central clip; with a camera 1)",
     )
-    parser.set_defaults(wrong_use=parser.error)
 
 
 def run_predict(options: argparse.Namespace) -> int | None:
     """Prints what the model says about the source."""
     if (options.model is None) != (options.weights is None) or (options.labels and options.model is None):
-        options.wrong_use("expected --model and --weights together, and --labels only with them")
+        raise WrongUse("Expected --model and --weights together, and --labels only with them.")
     if (options.model is None) != (options.source is not None):
-        options.wrong_use("expected RUN and SOURCE, or --model, --weights and SOURCE alone")
+        raise WrongUse("Expected RUN and SOURCE, or --model, --weights and SOURCE alone.")
     text = options.run_or_source if options.source is None else options.source
     source = pathlib.Path(text)
     if not source.exists() and not text.isdecimal():

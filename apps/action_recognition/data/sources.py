@@ -74,6 +74,7 @@ def load_videos(
     check: bool = True,
     subset: str | None = None,
     split: int = 1,
+    one_class: bool = False,
 ) -> VideoList:
     """Lists the videos of a data set.
 
@@ -91,10 +92,11 @@ def load_videos(
             reported on standard error.
         subset: "train" or "test" of HMDB51's split files.
         split: number of HMDB51's split.
+        one_class: whether videos of a single class will do.
 
     Raises:
-        InputError: if nothing is there, a class is empty, a column is missing, a label is out of range, there are fewer
-            than two classes, or no video of a class can be read.
+        InputError: if nothing is there, a class is empty, a column is missing, a label is out of range, there are too
+            few classes, or no video of a class can be read.
     """
     source = pathlib.Path(source)
     if not source.exists():
@@ -113,7 +115,7 @@ def load_videos(
         raise InputError(f"Expected a folder of class folders, a .csv or a .txt file. Received {source}.")
     if not entries:
         raise InputError(f"Expected videos in {source}. Received none.")
-    videos = _label(entries, names, source)
+    videos = _label(entries, names, source, one_class)
     return check_videos(videos) if check else videos
 
 
@@ -126,13 +128,13 @@ def _class_names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
-def _label(entries: list[_Entry], names: tuple[str, ...] | None, source: pathlib.Path) -> VideoList:
+def _label(entries: list[_Entry], names: tuple[str, ...] | None, source: pathlib.Path, one_class: bool) -> VideoList:
     if names is None:
         numbered = [entry.label for entry in entries if isinstance(entry.label, int)]
         if numbered and len(numbered) < len(entries):
             raise InputError(f"Expected labels in {source} to be all names or all numbers. Received both.")
         names = _numbers(entries, source) if numbered else tuple(sorted({entry.label for entry in entries}))
-    if len(names) < 2:
+    if len(names) < 2 and not one_class:
         raise InputError(f"Expected at least two classes in {source}. Received {len(names)}: {', '.join(names)}.")
     index = {name: number for number, name in enumerate(names)}
     labels = []

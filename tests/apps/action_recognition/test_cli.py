@@ -43,7 +43,7 @@ def test_the_parser_imports_no_framework():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("verb", ["models", "train", "evaluate", "predict", "export"])
+@pytest.mark.parametrize("verb", ["models", "train", "evaluate", "predict", "features", "export"])
 def test_every_verb_explains_itself_with_an_example(kapps, verb):
     status, out, _ = kapps(verb, "--help")
     assert status == 0 and f"example:\n  kapps action-recognition {verb}" in out
