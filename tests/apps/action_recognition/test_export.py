@@ -165,6 +165,20 @@ class TestSignatures:
         assert result.report["source"] == models.info("r2plus1d_tiny").source
         assert result.report["parity"]["largest"] <= 1e-5
 
+    def test_a_model_of_flow_is_published_without_the_signatures_of_frames(self, tmp_path):
+        from apps.action_recognition import models
+
+        spec = ClipSpec(8, (32, 32), preset="deepmind_i3d")
+        model = models.create("i3d_flow", input_shape=(8, 32, 32, 2), classes=4, width_multiplier=0.125)
+        result = export(model, spec, CLASSES, base=tmp_path, name="flow")
+        ports = result.report["signatures"]
+        shape = [None, 8, 32, 32, 2]
+        assert {name: value["inputs"] for name, value in ports.items()} == {
+            name: {"clip": {"dtype": "float32", "shape": shape}} for name in ("serving_default", "features")
+        }
+        assert result.report["preprocessing"].startswith("none: clips of 2 channels")
+        assert result.report["parity"]["largest"] <= 1e-5
+
 
 class TestBadRequests:
     def test_another_number_of_frames_states_the_right_one(self, published):
