@@ -41,7 +41,7 @@ def vgg16(arrays: Mapping[str, np.ndarray]) -> keras.Model:
     rules = preset(IMAGENET_PRESET)
     frame = keras.Input((None, None, 3), name="frame")
     x = keras.layers.Rescaling(rules.multiplier.tolist(), rules.offset.tolist(), name="normalization")(frame)
-    network = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x, pooling="avg", name="vgg16")
+    network = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x, pooling="avg")
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     expected = {
         f"{VGG16_PREFIX}Conv_{number}/{field}": variable
@@ -58,7 +58,8 @@ def vgg16(arrays: Mapping[str, np.ndarray]) -> keras.Model:
         raise InputError(f"Expected the {len(convolutions)} convolutions of VGG16. Received others: {wrong[:5]}.")
     for name, variable in expected.items():
         variable.assign(own[name])
-    return network
+    # That of `keras.applications` has a list of one input, and warns when it is given the input itself.
+    return keras.Model(frame, network.output, name="vgg16")
 
 
 # Name of published weights -> the network, from the arrays in their package.

@@ -104,7 +104,7 @@ def _features(model: keras.Model, layer: str | None, path: pathlib.Path) -> kera
         outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(outputs)
     elif rank != 2:
         raise InputError(f"Expected the teacher {path} to answer with a vector or a map. Received {outputs}.")
-    teacher = keras.Model(model.inputs, outputs, name="teacher")
+    teacher = keras.Model(model.input, outputs, name="teacher")
     teacher.trainable = False
     return teacher
 

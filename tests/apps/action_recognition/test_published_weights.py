@@ -242,7 +242,7 @@ def test_other_paths_stay_as_they_are(cache, tmp_path):
 
 
 def test_unknown_names(cache):
-    with pytest.raises(InputError, match=r"to be one of i3d_kinetics400. Received 'i3d_imagenet'"):
+    with pytest.raises(InputError, match=r"to be one of i3d_kinetics400, vgg16_imagenet. Received 'i3d_imagenet'"):
         get("i3d_imagenet")
 
 
