@@ -26,8 +26,16 @@ from tools.saved_model.publishing import writing
 
 IO_TYPES = ("float32", "int8")
 
+# How TensorFlow's converter names an operation that it cannot translate.
+MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+
 # Fewer clips than this leave the ranges of an int8 model to chance.
 MINIMUM_CLIPS = 4
+
+
+class MissingOperatorError(RuntimeError):
+    """A model has operations that no built-in operator of LiteRT computes, whatever the precision."""
+
 
 Clips = np.ndarray | Mapping[str, np.ndarray] | Iterable[np.ndarray]
 
@@ -148,8 +156,9 @@ def convert_saved(
     """Converts what `save` wrote, in a process of its own.
 
     Raises:
+        MissingOperatorError: if the model has operations for which LiteRT has no built-in operator.
         OSError: if the file cannot be written.
-        RuntimeError: if the converter fails.
+        RuntimeError: if the converter fails otherwise.
     """
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         folder = pathlib.Path(folder)
@@ -172,6 +181,9 @@ def convert_saved(
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if result.returncode:
+            missing = sorted(set(MISSING.findall(result.stderr)))
+            if missing:
+                raise MissingOperatorError(f"Expected operations that LiteRT has. Received {', '.join(missing)}.")
             reason = last_error(result.stderr)
             # A full disk is no fault of the converter.
             kind = OSError if reason.startswith("OSError") else RuntimeError

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from tools.errors import InputError
-from tools.lite.conversion import Clips, convert_saved, inputs_by_name, save
+from tools.lite.conversion import Clips, MissingOperatorError, convert_saved, inputs_by_name, save
 from tools.lite.inspection import check
 from tools.lite.rewriting import rewrite as rewrite_model
 from tools.lite.rewriting.graph import functional, input_shapes
@@ -60,7 +60,11 @@ def write_variants(
         save(source, shapes, saved_model)
         for precision, path in paths.items():
             tell(f"converting to {precision}, {kind}")
-            reasons[precision] = _write(saved_model, path, precision, clips, rewrite)
+            try:
+                reasons[precision] = _write(saved_model, path, precision, clips, rewrite)
+            except MissingOperatorError as error:
+                # What one precision lacks, those after it lack too.
+                return {**dict.fromkeys(paths, f"does not convert: {error}"), **reasons}
     return reasons
 
 
@@ -69,6 +73,8 @@ def _write(
 ) -> str | None:
     try:
         convert_saved(saved_model, path, precision, clips if precision == "int8" else None)
+    except MissingOperatorError:
+        raise
     except RuntimeError as error:
         return f"does not convert: {error}"
     try:

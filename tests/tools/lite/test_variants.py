@@ -32,10 +32,25 @@ def test_every_precision_is_made_and_checked(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["float32.tflite", "int8.tflite"]
 
 
-def test_a_conversion_that_fails_is_a_reason_and_no_file(model, tmp_path):
-    paths = {"float32": tmp_path / "float32.tflite"}
-    (reason,) = write_variants(model, paths, representative=CLIPS, rewrite=False).values()
-    assert reason.startswith("does not convert: ") and "MaxPool3D" in reason and "\n" not in reason
+def test_what_litert_lacks_is_named_for_every_precision_and_leaves_no_file(model, tmp_path):
+    paths = {precision: tmp_path / f"{precision}.tflite" for precision in ("float32", "int8")}
+    reasons = write_variants(model, paths, representative=CLIPS, rewrite=False)
+    reason = "does not convert: Expected operations that LiteRT has. Received MaxPool3D."
+    assert reasons == {"float32": reason, "int8": reason}
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_failure_is_of_its_precision_alone(model, tmp_path, monkeypatch):
+    def fail(saved_model, file, precision, clips):
+        if precision == "float32":
+            raise RuntimeError("TensorFlow's converter ended with status -9: no message")
+        raise OSError(f"No space left: {file}")
+
+    monkeypatch.setattr("tools.lite.variants.convert_saved", fail)
+    (reason,) = write_variants(model, {"float32": tmp_path / "a.tflite"}, representative=CLIPS).values()
+    assert reason == "does not convert: TensorFlow's converter ended with status -9: no message"
+    with pytest.raises(OSError, match="No space left"):
+        write_variants(model, {"int8": tmp_path / "b.tflite"}, representative=CLIPS)
     assert not list(tmp_path.iterdir())
 
 
