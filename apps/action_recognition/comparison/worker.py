@@ -50,4 +50,8 @@ def _reason(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except KeyboardInterrupt:
+        # The command, interrupted at the same moment, says so.
+        sys.exit(1)

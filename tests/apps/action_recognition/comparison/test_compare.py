@@ -50,7 +50,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(compare, tmp_path, argument
 
 @pytest.mark.slow
 def test_models_through_every_way(compare, tmp_path):
-    # SelfGating and max pooling in s3d_g, the second of which TensorFlow's converter cannot say; flow in i3d_flow.
+    # The second takes flow, and has poolings for which LiteRT has no operator.
     names, folder = ["r2plus1d_tiny", "i3d_flow"], tmp_path / "out"
     arguments = [*names, "--output", folder, "--clips", 3, "--calibration", 4, "--input-shape", "16,32,32", "--json"]
     status, out, err = compare(*arguments, "--time", "--repeats", 1)
