@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from apps.action_recognition.flags import COMMAND, frame_rate, pair
 from tools.commands import add_command, print_result
-from tools.errors import InputError
+from tools.errors import InputError, WrongUse
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,6 @@ def add_features(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch", type=int, default=8, help="views that go through the model together (default 8)")
     parser.add_argument("--root", help="folder to which relative paths in lists refer")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run to FILE ended")
-    parser.set_defaults(wrong_use=parser.error)
 
 
 def run_features(options: argparse.Namespace) -> None:
@@ -109,11 +108,11 @@ def run_features(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if (options.model is None) != (options.weights is None):
-        options.wrong_use("expected --model and --weights together")
+        raise WrongUse("Expected --model and --weights together.")
     if (options.model is None) != (options.videos is not None):
-        options.wrong_use("expected RUN and VIDEOS, or --model, --weights and VIDEOS alone")
+        raise WrongUse("Expected RUN and VIDEOS, or --model, --weights and VIDEOS alone.")
     if options.model is None and (options.overrides or "preset" in options or "frame_rate" in options):
-        options.wrong_use("expected --set, --frame-rate and --preset with --model only")
+        raise WrongUse("Expected --set, --frame-rate and --preset with --model only.")
     if options.output.suffix != ".npz":
         raise InputError(f"Expected --output to end in .npz. Received {options.output}.")
     if not options.output.parent.is_dir():

@@ -182,7 +182,7 @@ def test_i3d_has_the_published_features(real_data):
 
     if not PUBLISHED[PUBLISHED_NAME].path.is_file():
         pytest.skip(f"kapps action-recognition weights get {PUBLISHED_NAME} has not been run")
-    network, spec = load_network("i3d", PUBLISHED_NAME, {"input_shape": (16, 224, 224, 3)}, frame_rate=None)
+    network, _ = load_network("i3d", PUBLISHED_NAME, {"input_shape": (16, 224, 224, 3)}, frame_rate=None)
     path = real_data / "videos" / "clips" / "v_CricketShot_g04_c01_rgb.gif"
     frames = decode.decode(path, lambda line: np.arange(16), lambda frame: frame)
     clip = (frames.astype(np.float32) / 127.5 - 1)[None]
