@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.action_recognition.flags import COMMAND, TRAIN_FLAGS, pair
 from tools.commands import add_command, print_result, table
-from tools.errors import InputError
+from tools.errors import WrongUse
 
 if TYPE_CHECKING:
     from apps.action_recognition.expansion import ExpansionConfig
@@ -127,7 +127,7 @@ def _config(options: argparse.Namespace) -> ExpansionConfig:
     needed = {"DATA, the training videos": "data" in recipe, "--target-multiply-adds": "target" in search}
     for name, present in needed.items():
         if not present:
-            raise InputError(f"Expected {name}. Received none, and no search to resume in {options.output}.")
+            raise WrongUse(f"Expected {name}. Received none, and no search to resume in {options.output}.")
     return ExpansionConfig(TrainingConfig(**recipe), base=Network(**base), **search)
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tools.figures import draw_confusion, draw_curves
+from tools.figures import draw_confusion, draw_curves, draw_trade_off
 
 
 def test_curves(tmp_path):
@@ -30,3 +30,14 @@ def test_a_class_without_examples_and_many_classes(tmp_path):
     matrix = np.zeros((101, 101), int)
     matrix[3, 4] = 1
     assert draw_confusion(matrix, [f"class {index}" for index in range(101)], tmp_path / "many.png").exists()
+
+
+def test_trade_off_shows_every_kind_and_the_path(tmp_path):
+    points = [(kind, 10.0 ** (3 + index), 0.1 * index, 0.02) for index, kind in enumerate("abcd")]
+
+    def picture(name, points, path):
+        return cv2.imread(str(draw_trade_off(points, path, tmp_path / name, cost="cost", value="value")))
+
+    whole = picture("whole.png", points, [points[0], points[3]])
+    assert (whole != picture("path.png", points, [points[0], points[2]])).any()
+    assert (whole != picture("fewer.png", [points[0], points[2], points[3]], [points[0], points[3]])).any()

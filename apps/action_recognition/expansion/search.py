@@ -136,6 +136,7 @@ def expand(config: ExpansionConfig, folder: str | os.PathLike, resume: bool = Fa
     open_run(folder, describe(config, training, validation), resume=resume)
     search = _Search(config, folder, cost, len(validation))
     search.run()
+    search.draw()
     return search.write(finished=True)
 
 
@@ -228,7 +229,7 @@ class _Search:
         # Of equally accurate networks the one that computes less.
         best = max(measured, key=lambda candidate: (candidate.accuracy, -candidate.cost.multiply_adds))
         self.path.append(best)
-        self.write()
+        self.draw()
         _tell(f"step {step}: {best.axis}, accuracy {best.accuracy:.4f}")
 
     def _contract(self) -> None:
@@ -254,7 +255,7 @@ class _Search:
         return candidate
 
     def write(self, finished: bool = False) -> dict[str, Any]:
-        """Writes expansion.json and expansion.png, and returns what the former holds."""
+        """Writes expansion.json and returns what it holds."""
         document = {
             "target_multiply_adds": self.config.target,
             "validation_videos": self.videos,
@@ -273,15 +274,16 @@ class _Search:
                 "train": train_command(training),
             }
         write_json(self.folder / RESULT, document)
-        if self.path:
-            draw_trade_off(
-                [(candidate.axis or "base", *self._point(candidate)) for candidate in self.candidates],
-                [(candidate.axis or "base", *self._point(candidate)) for candidate in self.path],
-                self.folder / PICTURE,
-                cost="multiply-adds",
-                value="validation accuracy",
-            )
         return document
+
+    def draw(self) -> None:
+        """Draws expansion.png."""
+        draw_trade_off(
+            *([(one.axis or "base", *self._point(one)) for one in some] for some in (self.candidates, self.path)),
+            self.folder / PICTURE,
+            cost="multiply-adds",
+            value="validation accuracy",
+        )
 
     def _point(self, candidate: Candidate) -> tuple[float, float, float]:
         """Cost, accuracy, and the latter's standard error: of the mean over the seeds, or of that many videos."""

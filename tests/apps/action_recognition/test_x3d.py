@@ -163,11 +163,27 @@ def test_the_first_line_says_which_variant_fits(card):
         checkpoints.assign(create(), card.arrays, source="pytorchvideo")
 
 
+def test_bottleneck_and_fc1_units_decide_the_shapes():
+    model = create(bottleneck=1.5, fc1_units=24)
+    shapes = {layer.name: tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")}
+    assert shapes["res2_block1_a"] == (1, 1, 1, 8, 12) and shapes["res5_block1_c"] == (1, 1, 1, 24, 16)
+    assert shapes["conv5"] == (1, 1, 1, 16, 24) and shapes["fc1"] == (24, 24) and shapes["classifier"] == (24, 5)
+
+
+def test_an_expanded_network_names_its_width(card):
+    other = models.create("x3d_xs", bottleneck=1.0)
+    with pytest.raises(MismatchError, match="192 channels in res5 and 192 inside its blocks"):
+        checkpoints.assign(other, card.arrays, source="pytorchvideo")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"depths": (1, 2)}, r"`depths` to be a positive integer or 4 of them. Received \(1, 2\)"),
         ({"widths": (8, 8, 8, 0)}, "`widths` to be a positive integer. Received 0"),
+        ({"bottleneck": 0.0}, "`bottleneck` to be a number greater than 0. Received 0.0"),
+        ({"bottleneck": 0.1}, r"`bottleneck \* widths` to be a positive integer. Received 0"),
+        ({"fc1_units": 0}, "`fc1_units` to be a positive integer. Received 0"),
         ({"shortcut": "caffe"}, "`shortcut` to be one of 'pytorchvideo', 'pyslowfast'. Received 'caffe'"),
         ({"input_shape": (0, 32, 32, 3)}, r"`input_shape \(frames\)` to be a positive integer. Received 0"),
         ({"classes": 0}, "`classes` to be a positive integer. Received 0"),
