@@ -89,22 +89,28 @@ def load_teacher(
     if (shape[1] is None or shape[2] is None) and side < 1:
         raise InputError(f"Expected the side of the teacher's frames to be at least 1. Received {side}.")
     size = (shape[1] or side, shape[2] or side)
-    return Teacher(_features(model, layer, path), size, rules, hashlib.sha256(path.read_bytes()).hexdigest())
+    features = _features(model, layer, path)
+    try:
+        features.compute_output_shape((1, *size, 3))
+    except ValueError as error:
+        raise InputError(f"Expected frames that the teacher {path} can take. Received {size}: too small.") from error
+    return Teacher(features, size, rules, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _features(model: keras.Model, layer: str | None, path: pathlib.Path) -> keras.Model:
-    outputs = model.output
+    # Not `model.output`, which a Sequential model that was read from a file lacks.
+    outputs = list(model.outputs)
     if layer is not None:
         names = [item.name for item in model.layers]
         if layer not in names:
             raise InputError(f"Expected a layer of the teacher {path}, as {', '.join(names[-3:])}. Received {layer!r}.")
-        outputs = model.get_layer(layer).output
-    rank = len(outputs.shape) if hasattr(outputs, "shape") else None
-    if rank == 4:
-        outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(outputs)
-    elif rank != 2:
-        raise InputError(f"Expected the teacher {path} to answer with a vector or a map. Received {outputs}.")
-    teacher = keras.Model(model.input, outputs, name="teacher")
+        outputs = [model.get_layer(layer).output]
+    if len(outputs) != 1 or getattr(outputs[0], "shape", None) is None or len(outputs[0].shape) not in (2, 4):
+        raise InputError(f"Expected the teacher {path} to answer with one vector or map. Received {outputs}.")
+    features = outputs[0]
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(features)
+    teacher = keras.Model(model.inputs[0], features, name="teacher")
     teacher.trainable = False
     return teacher
 

@@ -85,11 +85,11 @@ class TransferConfig:
     teacher_side: int = 112
     teacher_frames: int = 8
     moments: int = 4
-    dropout: float = 0.5
+    dropout: float = 0.0
     epochs: int = 20
-    batch_size: int = 16
+    batch_size: int = 8
     optimizer: str = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     patience: int | None = None
     monitor: str | None = None
@@ -152,19 +152,20 @@ def transfer(config: TransferConfig, run_folder: str | os.PathLike, resume: bool
     teacher = load_teacher(
         config.teacher, layer=config.teacher_layer, preset=config.teacher_preset, side=config.teacher_side
     )
+    network = pair_network(student, teacher.model.output_shape[-1], config.dropout)
     training, validation = load_data(config)
+    # What is wrong in the recipe shows here, and not after hours of looking.
+    compile_network(network, config, _steps(training, config))
     folder = open_run(run_folder, describe(config, training, validation, spec, teacher), resume=resume)
     features, training, unseen = _seen(teacher, training, spec, config, folder / "teacher")
     skipped = training.skipped + unseen
     measured = None
     if validation is not None:
-        held, validation, unseen = _seen(teacher, validation, spec, config, folder / "teacher_validation")
-        skipped += validation.skipped + unseen
+        held, validation, others = _seen(teacher, validation, spec, config, folder / "teacher_validation")
+        skipped += validation.skipped + others
         measured = pair_dataset(validation, held, spec, config.batch_size, training=False, seed=config.seed)
-    network = pair_network(student, features.shape[-1], config.dropout)
-    steps = -(-len(training) // config.batch_size)
-    compile_network(network, config, steps)
-    augmentation = Augmentation.from_dict(config.augmentation)
+    if unseen:
+        compile_network(network, config, _steps(training, config))
     counts = f"{len(training)} videos, {len(validation or ())} more to validate"
     print(f"teaching {config.model} by {config.teacher} on {counts}", file=sys.stderr, flush=True)
     result = readable(
@@ -179,9 +180,9 @@ def transfer(config: TransferConfig, run_folder: str | os.PathLike, resume: bool
                 seed=config.seed,
                 first_epoch=done,
                 epochs=config.epochs - done,
-                augmentation=augmentation,
+                augmentation=Augmentation.from_dict(config.augmentation),
             ),
-            steps_per_epoch=steps,
+            steps_per_epoch=_steps(training, config),
             epochs=config.epochs,
             run_folder=folder,
             validation=measured,
@@ -209,10 +210,15 @@ def check(config: TransferConfig) -> None:
     for name, needed in OUTPUTS.items():
         if config.overrides.get(name, needed) != needed:
             raise InputError(f"Expected {name} to be {needed!r} in a transfer. Received {config.overrides[name]!r}.")
+    Augmentation.from_dict(config.augmentation)
     if config.teacher_preset is not None and config.teacher_preset not in PRESETS:
         raise InputError(
             f"Expected teacher_preset to be one of {', '.join(PRESETS)}. Received {config.teacher_preset}."
         )
+
+
+def _steps(videos: VideoList, config: TransferConfig) -> int:
+    return -(-len(videos) // config.batch_size)
 
 
 def _validates(config: TransferConfig) -> bool:

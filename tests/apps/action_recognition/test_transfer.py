@@ -66,6 +66,7 @@ def config(motion_videos, teacher_file):
         teacher_layer="pool",
         teacher_frames=3,
         moments=2,
+        dropout=0.5,
         epochs=3,
         batch_size=3,
         seed=7,
@@ -157,6 +158,11 @@ def test_refused_teachers(tmp_path, monkeypatch):
     clips.save(tmp_path / "clips.keras")
     with pytest.raises(InputError, match=r"to take frames \(batch, height, width, 3\). Received \(None, 8, 16"):
         load_teacher(tmp_path / "clips.keras")
+    pooled = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 9)])
+    pooled.save(tmp_path / "pooled.keras")
+    assert load_teacher(tmp_path / "pooled.keras", side=9).size == (9, 9)
+    with pytest.raises(InputError, match=r"pooled.keras can take. Received \(8, 8\): too small"):
+        load_teacher(tmp_path / "pooled.keras", side=8)
     unsafe = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Lambda(lambda x: x)])
     unsafe.save(tmp_path / "unsafe.keras")
     with pytest.raises(InputError, match=r"unsafe.keras to be a model of Keras' own layers"):
@@ -351,6 +357,9 @@ def test_a_student_of_x3d_starts_a_classifier_with_a_layer_that_it_lacks(tmp_pat
     ("changes", "message"),
     [
         ({"epochs": 0}, "Expected epochs to be at least 1"),
+        ({"optimizer": "lion"}, "Expected optimizer to be one of sgd, adamw"),
+        ({"augmentation": {"rotation": 1}}, "Expected the augmentation's fields to be among"),
+        ({"seed": -1}, "Expected seed to be 0 or more"),
         ({"dropout": 1.0}, "Expected dropout to lie in"),
         ({"monitor": "val_auc"}, "Expected monitor to be one of accuracy, loss, val_accuracy, val_loss"),
         ({"overrides": {"include_top": True}}, "Expected include_top to be False in a transfer"),
@@ -380,14 +389,19 @@ def test_every_flag_is_a_field_of_the_configuration():
     assert names | {"data", "overrides", "augmentation"} == fields
 
 
-def test_the_command(taught, motion_videos, teacher_file, tmp_path, capsys):
+def test_the_command_ends_and_goes_on(taught, motion_videos, tmp_path, capsys):
     command = ["action-recognition", "transfer", "--output"]
     assert main([*command, str(taught), "--resume"]) == 0
     out, err = capsys.readouterr()
     assert "nothing to do" in err and f"--weights {taught} --fresh-classifier" in out
     assert main([*command, str(tmp_path / "new"), str(motion_videos)]) == 1
     assert "Expected --teacher. Received none" in capsys.readouterr().err
-    line = [*command, str(tmp_path / "new"), str(motion_videos), "--teacher", str(teacher_file), "--json"]
+
+
+@pytest.mark.slow
+def test_the_command_reads_its_flags(motion_videos, teacher_file, tmp_path, capsys):
+    line = ["action-recognition", "transfer", str(motion_videos), "--output", str(tmp_path / "new"), "--json"]
+    line += ["--teacher", str(teacher_file)]
     line += ["--model", "r2plus1d_tiny", "--set", "input_shape=8,16,16,3", "--set", "widths=4,4,4,4"]
     line += ["--epochs", "1", "--validation", str(motion_videos), "--moments", "1", "--augment", "horizontal_flip=0.5"]
     assert main(line) == 0
