@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from apps.action_recognition import checkpoints, models
-from apps.action_recognition.data import ClipSpec, VideoList, read_views
+from apps.action_recognition.data import ClipSpec, VideoList, read_views, video_shape
 from apps.action_recognition.data.pipeline import workers
 from apps.action_recognition.data.presets import preset
 from apps.action_recognition.published_weights import PUBLISHED
@@ -53,11 +53,7 @@ def load_network(
     entry = PUBLISHED.get(os.fspath(weights))
     head = {"classes": len(entry.classes())} if entry is not None and entry.model else {"include_top": False}
     network = models.create(model, **{**(overrides or {}), **head})
-    frames, height, width, channels = network.input_shape[1:]
-    if None in (frames, height, width) or channels != 3:
-        raise InputError(
-            f"Expected a model of clips (frames, height, width, 3). Received {model!r} of {network.input_shape[1:]}."
-        )
+    frames, height, width = video_shape(model, network.input_shape[1:])
     checkpoints.load(network, weights, classifier="classes" in head)
     name = clip.get("preset", info.preprocessing)
     rate = clip.get("frame_rate", preset(name).frame_rate)

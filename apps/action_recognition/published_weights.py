@@ -330,7 +330,7 @@ def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | Non
     path = resolve(weights)
 
     from apps.action_recognition import checkpoints, models
-    from apps.action_recognition.data import ClipSpec
+    from apps.action_recognition.data import ClipSpec, video_shape
     from apps.action_recognition.data.presets import preset
     from apps.action_recognition.runs import Run
 
@@ -344,10 +344,8 @@ def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | Non
         classes = entry.classes()
     else:
         raise InputError(f"Expected --labels FILE, the names of the classes of {weights}. Received none.")
-    if info.input_shape[-1] != 3:
-        raise InputError(f"Expected a model that takes RGB. Received {model!r}, of {info.input_shape[-1]} channels.")
+    frames, height, width = video_shape(model, info.input_shape)
     network = models.create(model, classes=len(classes))
     checkpoints.load(network, path)
-    frames, height, width, _ = info.input_shape
     spec = ClipSpec(frames, (height, width), preset(info.preprocessing).frame_rate, info.preprocessing)
     return Run(pathlib.Path(path), network, spec, classes, {})

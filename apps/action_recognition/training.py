@@ -23,6 +23,7 @@ from apps.action_recognition.data import (
     load_videos,
     read_clip,
     split_videos,
+    video_shape,
 )
 from apps.action_recognition.evaluation import Evaluation, evaluate, readable
 from apps.action_recognition.losses import SmoothedCrossentropy, class_weights
@@ -275,9 +276,7 @@ def build(config: TrainingConfig, classes: tuple[str, ...]) -> keras.Model:
 
 def clip_spec(config: TrainingConfig, model: keras.Model) -> ClipSpec:
     """The clip that the model takes."""
-    frames, height, width, channels = model.input_shape[1:]
-    if None in (frames, height, width) or channels != 3:
-        raise InputError(f"Expected input_shape to be (frames, height, width, 3). Received {model.input_shape[1:]}.")
+    frames, height, width = video_shape(config.model, model.input_shape[1:])
     preset = config.preset or models.info(config.model).preprocessing
     return ClipSpec(frames=frames, size=(height, width), frame_rate=config.frame_rate, preset=preset)
 

@@ -51,6 +51,8 @@ class FrameRateResampling(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         frames = inputs.shape[1]
         if frames is not None:
+            # Built for any number of frames, it sees here for the first time how many there are.
+            self.compute_output_shape(inputs.shape)
             return keras.ops.take(inputs, resampled_frames(frames, self.rate), axis=1)
         frames = keras.ops.shape(inputs)[1]
         count = frames // self.rate

@@ -6,7 +6,7 @@ from apps.action_recognition.data.clips import random_clip, raw_clip, read_clip,
 from apps.action_recognition.data.pipeline import clip_dataset, view_dataset
 from apps.action_recognition.data.presets import PRESETS, Preset
 from apps.action_recognition.data.sources import VideoList, load_videos, split_videos
-from apps.action_recognition.data.spec import ClipSpec
+from apps.action_recognition.data.spec import ClipSpec, video_shape
 from apps.action_recognition.data.windows import iter_windows
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "read_clip",
     "read_views",
     "split_videos",
+    "video_shape",
     "view_dataset",
 ]

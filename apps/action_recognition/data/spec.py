@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.action_recognition.data.presets import Preset, preset
@@ -67,6 +67,32 @@ class ClipSpec:
         if unknown:
             raise InputError(f"Expected the clip's fields to be among {', '.join(sorted(known))}. Received {unknown}.")
         return cls(**values)
+
+
+def video_shape(model: str, input_shape: Sequence[int | None]) -> tuple[int, int, int]:
+    """Frames, height and width of the clips of a model that is to see videos.
+
+    Args:
+        model: its name, for messages.
+        input_shape: (frames, height, width, channels) of its input.
+
+    Raises:
+        InputError: if a length is free, or the channels are not those of RGB.
+    """
+    *lengths, channels = input_shape
+    if channels != 3:
+        kind = f"{channels} channels"
+        if channels == 2:
+            kind = f"optical flow; only a network of RGB, such as {model.removesuffix('_flow')}, sees them"
+        raise InputError(
+            f"Expected a model that takes RGB, (frames, height, width, 3). Received {model!r} of {tuple(input_shape)}: "
+            f"videos are not turned into {kind}."
+        )
+    if None in lengths:
+        raise InputError(
+            f"Expected input_shape (frames, height, width, 3) of {model!r} without None. Received {tuple(input_shape)}."
+        )
+    return tuple(lengths)
 
 
 def _positive_integer(value: Any) -> bool:

@@ -52,3 +52,10 @@ def test_keeps_the_frames_of_the_published_networks(frames, rate, kept):
 def test_refuses(rate, shape, message):
     with pytest.raises(ValueError, match=message):
         FrameRateResampling(rate).build(shape)
+
+
+def test_a_layer_built_for_any_number_refuses_what_the_rate_does_not_divide():
+    layer = FrameRateResampling(4)
+    layer.build((None, None, 1))
+    with pytest.raises(ValueError, match="a multiple of 4 frames. Received 5"):
+        layer(np.zeros((1, 5, 1), np.float32))
