@@ -8,6 +8,7 @@ from keras_layers.video.frame_rate_resampling import FrameRateResampling
 from keras_layers.video.inception import InflatedInception, SeparableInception
 from keras_layers.video.inflate import inflate, inflate_kernel
 from keras_layers.video.lateral_connection import LateralConnection
+from keras_layers.video.minimum_lengths import MinimumLengths
 from keras_layers.video.self_gating import SelfGating
 from keras_layers.video.squeeze_excitation3d import SqueezeExcitation3D
 from keras_layers.video.temporal_difference import TemporalDifference
@@ -22,6 +23,7 @@ __all__ = [
     "FrameRateResampling",
     "InflatedInception",
     "LateralConnection",
+    "MinimumLengths",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_layers import MinimumLengths
 from keras_layers.precision import float32_variables
 from keras_layers.validation import activation, fraction, one_of, positive_integer
 from tools.errors import InputError
@@ -48,6 +49,13 @@ def checked_shape(
             if positive_integer(length, f"input_shape ({axis})") < least:
                 raise ValueError(f"Expected `input_shape ({axis})` to be at least {least}. Received {length}.")
     return tuple(input_shape)
+
+
+def long_enough(clip: Any, minimum: Sequence[int]) -> Any:
+    """The clip; where its lengths are free, by way of a layer that refuses at each call what is below the minimum."""
+    if None not in clip.shape[1:4] or max(minimum) == 1:
+        return clip
+    return MinimumLengths(minimum, dtype="float32", name="minimum_lengths")(clip)
 
 
 def checked_bottlenecks(depth: Any, width: Any, multiple: int = 1) -> tuple[int, ...]:

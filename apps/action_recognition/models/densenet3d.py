@@ -95,7 +95,9 @@ def DenseNet3D(
     clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
 
     # Functional graph
-    x = blocks.unit(clip, STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1")
+    x = blocks.unit(
+        blocks.long_enough(clip, MINIMUM), STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1"
+    )
     # Behind a ReLU a zero wins over nothing: the same as padding with the smallest number.
     x = keras.layers.ZeroPadding3D(1, data_format="channels_last", name="pool1_padding")(x)
     x = keras.layers.MaxPooling3D(3, strides=2, data_format="channels_last", name="pool1")(x)

@@ -24,6 +24,8 @@ from tools.registry import ModelInfo
 # Length in time of the first convolution of the blocks of res2, res3, res4 and res5, in turn, and strides.
 KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
 STRIDES = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
+# Least frames, height and width.
+MINIMUM = (2, 1, 1)
 
 
 # === Functional graph ===
@@ -68,10 +70,10 @@ def I3DResNet(
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape, minimum=(2, 1, 1)), name="clip", dtype="float32")
+    clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
 
     # Functional graph
-    x = blocks.unit(clip, width, (5, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(blocks.long_enough(clip, MINIMUM), width, (5, 7, 7), (1, 2, 2), name="conv1")
     x = blocks.max_pool(x, (1, 3, 3), (1, 2, 2), name="pool1")
     for stage, row in enumerate(zip(counts, KERNELS, STRIDES, strict=True), start=2):
         x = blocks.Stage(*row)(x, width * 2 ** (stage - 2), f"res{stage}")

@@ -112,10 +112,11 @@ def S3D(
     clip = keras.Input(blocks.checked_shape(input_shape, row.minimum), name="clip", dtype="float32")
 
     # Functional graph
+    x = blocks.long_enough(clip, row.minimum)
     if row.separable_stem:
-        x = _separable(style, row, clip, 64, (row.stem, 7, 7), (2, 2, 2), "Conv3d_1a_7x7")
+        x = _separable(style, row, x, 64, (row.stem, 7, 7), (2, 2, 2), "Conv3d_1a_7x7")
     else:
-        x = style.unit(clip, 64, (row.stem, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
+        x = style.unit(x, 64, (row.stem, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
     x = style.pool(x, *inception.FIRST_POOL)
     x = style.unit(x, 64, (1, 1, 1), name="Conv3d_2b_1x1")
     x = _separable(style, row, x, 192, (3, 3, 3), (1, 1, 1), "Conv3d_2c_3x3")
