@@ -179,6 +179,9 @@ class ChannelwiseConv3D(keras.layers.Layer):
             inputs = ops.pad(inputs, [(0, 0), *pads, (0, 0)])
         if self.padding != "same":
             count = (length + sum(pads[0]) - reach) // stride + 1
+            if not isinstance(count, int):
+                # A clip of free length that turns out shorter than the kernel has no window.
+                count = ops.maximum(count, 0)
         return inputs, first, count, padding
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

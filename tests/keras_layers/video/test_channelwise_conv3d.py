@@ -103,6 +103,15 @@ def test_equals_numpy_with_fixed_and_with_free_lengths(padding, kernel_size, str
     np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [3, 4])
+def test_a_clip_of_free_length_that_is_shorter_than_the_kernel_has_no_window(frames):
+    layer = ChannelwiseConv3D((5, 3, 3), padding="valid")
+    free = keras.Input((None, 8, 9, 3))
+    model = keras.Model(free, layer(free))
+    call = tf.function(lambda clip: model(clip), input_signature=[tf.TensorSpec((None, None, 8, 9, 3))])
+    assert call(tf.ones((2, frames, 8, 9, 3))).shape == (2, 0, 6, 7, 3)
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_equals_a_grouped_convolution(padding):
     # Keras makes TensorFlow compile this one.
