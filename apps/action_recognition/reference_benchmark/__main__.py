@@ -90,6 +90,9 @@ def measure(work: str, name: str, options: argparse.Namespace, files: pathlib.Pa
 
 def run(options: argparse.Namespace) -> None:
     """Measures and prints the table."""
+    for name in ("rounds", "repeats", "threads"):
+        if getattr(options, name) < 1:
+            raise InputError(f"Expected --{name} to be at least 1. Received {getattr(options, name)}.")
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(

@@ -56,3 +56,9 @@ def test_says_which_extra_is_missing(monkeypatch):
     monkeypatch.setattr(benchmark, "PACKAGES", ("no_such_package",))
     with pytest.raises(InputError, match=r"extra \[bench\].* without no_such_package"):
         benchmark.run(benchmark.build_parser().parse_args([]))
+
+
+@pytest.mark.parametrize("flag", ["--rounds", "--repeats", "--threads"])
+def test_nothing_to_measure_is_refused_before_anything_is_made(flag):
+    with pytest.raises(InputError, match=f"Expected {flag} to be at least 1. Received 0"):
+        benchmark.run(benchmark.build_parser().parse_args([flag, "0"]))
