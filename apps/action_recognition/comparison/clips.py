@@ -58,15 +58,18 @@ def choose(
             raise InputError(f"Expected a video or a folder of videos. Received {path}.")
         random.Random(seed).shuffle(pool)
         pools.append(pool)
-    taken = [path for turn in itertools.zip_longest(*pools) for path in turn if path is not None]
-    found = list(dict.fromkeys(os.fspath(path.resolve()) for path in taken if sources.unreadable(str(path)) is None))
+    turns = [path for turn in itertools.zip_longest(*pools) for path in turn if path is not None]
+    taken = dict.fromkeys(os.fspath(path.resolve()) for path in turns)
+    # No more of them are opened than it takes: a folder may hold thousands.
+    readable = (path for path in taken if sources.unreadable(path) is None)
+    found = list(itertools.islice(readable, compared + calibration))
     if len(found) < compared + calibration:
         raise InputError(
             f"Expected at least {compared + calibration} videos: {compared} to compare and {calibration} others to "
             f"calibrate with. Received {len(found)} that can be read."
         )
     # Drawn, because the folders take turns in the list, and each should be able to give to both.
-    drawn = random.Random(seed).sample(found[: compared + calibration], compared + calibration)
+    drawn = random.Random(seed).sample(found, len(found))
     return Videos(tuple(drawn[:compared]), tuple(drawn[compared:]))
 
 

@@ -39,6 +39,13 @@ def test_a_seed_always_draws_the_same_and_another_others(folders):
     assert first == same != other
 
 
+def test_no_more_videos_are_opened_than_are_drawn(folders, monkeypatch):
+    opened = []
+    monkeypatch.setattr(clips.sources, "unreadable", lambda path: opened.append(path))
+    clips.choose(folders, pathlib.Path("unused"), compared=2, calibration=1, seed=0)
+    assert len(opened) == 3
+
+
 def test_motion_clips_are_made_once_where_no_videos_are_given(tmp_path):
     chosen = clips.choose([], tmp_path, compared=2, calibration=1, seed=0)
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "videos").rglob("*.mp4")}
