@@ -76,6 +76,10 @@ def _agreement(rows: Sequence[Row]) -> str:
         "The classes of a random network lie as close together as chance has it, so whether the class is the same says "
         "little of it: RMS and correlation say more."
     )
+    sizes = {row["model"]: tuple(row["settings"]["size"]) for row in rows if row["settings"]["size"]}
+    for size in sorted(set(sizes.values())):
+        names = ", ".join(f"`{name}`" for name in sizes if sizes[name] == size)
+        text += f" Clips of {'x'.join(map(str, size))} instead of the native ones: {names}."
     if flow:
         text += f" {', '.join(f'`{name}`' for name in flow)}: optical flow of the same videos, by Farneback's method."
     head = ["model", "SavedModel", "float32", "float16", "int8", "int8 RMS", "int8 correlation", "same class: float32"]
@@ -101,7 +105,8 @@ def _sizes(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     text = (
-        "Megabytes (millions of bytes). Direct: TensorFlow's conversion of the model as it is, in the same precision."
+        "Megabytes (millions of bytes). Direct: TensorFlow's conversion of the model as it is, asked for the same "
+        "precision; under int8 it leaves 3-D convolutions in float32, for which LiteRT has no integer kernel."
     )
     return f"{text}\n\n{_table(head, lines)}"
 
@@ -110,8 +115,8 @@ def _times(rows: Sequence[Row]) -> str:
     threads, repeats = (sorted({row["timing"][key] for row in rows}) for key in ("threads", "repeats"))
     text = (
         f"Median milliseconds of one clip on {_either(threads)} CPU thread(s), {_either(repeats)} turns, the ways of a "
-        "model taking turns in one process; in brackets, how many times as fast as the direct conversion of the same "
-        "precision."
+        "model taking turns in one process; in brackets, how many times as fast as the direct conversion asked for the "
+        "same precision."
     )
     lines = []
     for row in rows:

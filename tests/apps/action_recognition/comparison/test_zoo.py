@@ -138,3 +138,4 @@ def test_the_tables(work, tmp_path):
     assert "- `i3d`, direct float16: does not convert: MaxPool3D" in lines
     assert "- `c3d`: its process died of SIGKILL" in lines
     assert "`i3d_kinetics400`; the others are random" in lines[0]
+    assert "Clips of 8x32x32 instead of the native ones: `i3d`, `r2plus1d_tiny`." in lines[0]
