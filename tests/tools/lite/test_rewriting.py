@@ -12,6 +12,7 @@ from keras_layers import (
     FrameRateResampling,
     InflatedInception,
     LateralConnection,
+    MinimumLengths,
     SelfGating,
     SeparableInception,
     SqueezeExcitation3D,
@@ -173,6 +174,15 @@ def test_open_sizes_are_given_by_input_shape(graphs):
         rewrite(model)
     with pytest.raises(InputError, match="to fit"):
         rewrite(model, (4, 6, 8, 1))
+
+
+def test_open_sizes_must_be_as_long_as_the_model_says(of):
+    model = of(MinimumLengths((3, 2, 2)), layers.Conv3D(4, 2), shape=(None, None, None, 3))
+    closed = of(MinimumLengths((3, 2, 2)), layers.Conv3D(4, 2), shape=(4, 6, 5, 3))
+    closed.set_weights(model.get_weights())
+    assert_equal(closed, rewrite(model, input_shape=(4, 6, 5, 3)))
+    with pytest.raises(InputError, match=r"at least 3 frames\. Received 2"):
+        rewrite(model, input_shape=(2, 6, 5, 3))
 
 
 def test_rewriting_leaves_the_model_as_it_was(tmp_path, graphs):

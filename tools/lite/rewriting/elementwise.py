@@ -27,6 +27,16 @@ def nothing(context, layer, value):
     return value
 
 
+@rule("keras_layers>MinimumLengths")
+def minimum_lengths(context, layer, feature: Feature) -> Feature:
+    """Nothing, once the lengths are given and long enough."""
+    try:
+        layer.compute_output_shape((None, *feature.shape))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return feature
+
+
 @rule("Activation", "ReLU", "LeakyReLU", "ELU", "Rescaling", "Dense")
 def elementwise(context, layer, feature: Feature) -> Feature:
     """The layer itself, on the form at hand."""
