@@ -61,6 +61,7 @@ def run_compare(options: argparse.Namespace) -> int | None:
     from apps.action_recognition import models
     from apps.action_recognition.comparison import clips, tables, zoo
     from apps.action_recognition.published_weights import resolve
+    from tools.lite.conversion import MINIMUM_CLIPS
 
     names = list(dict.fromkeys(options.models or models.names()))
     weights = {name: str(source) for name, source in options.weights}
@@ -76,6 +77,11 @@ def run_compare(options: argparse.Namespace) -> int | None:
     if options.threads < 1 or options.repeats < 1:
         raise InputError(
             f"Expected --threads and --repeats to be at least 1. Received {options.threads} and {options.repeats}."
+        )
+    if options.calibration < MINIMUM_CLIPS:
+        raise InputError(
+            f"Expected --calibration to be at least {MINIMUM_CLIPS}: the ranges of int8 would be left to chance. "
+            f"Received {options.calibration}."
         )
     videos = clips.choose(
         options.videos, options.output, compared=options.clips, calibration=options.calibration, seed=options.seed

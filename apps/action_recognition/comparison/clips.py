@@ -43,7 +43,9 @@ def choose(
         InputError: if a path is neither a folder nor a video, or there are fewer videos.
     """
     if min(compared, calibration) < 1:
-        raise InputError(f"Expected clips of at least 1. Received {compared} compared and {calibration} to calibrate.")
+        raise InputError(
+            f"Expected at least 1 video to compare and 1 to calibrate with. Received {compared} and {calibration}."
+        )
     if not paths:
         made = folder / "videos"
         if not made.is_dir():

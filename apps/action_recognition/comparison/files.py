@@ -12,14 +12,13 @@ import tensorflow as tf
 
 from apps.action_recognition import published_weights
 from apps.action_recognition.comparison import clips, networks
+from apps.action_recognition.comparison.tables import PRECISIONS, SAVED_MODEL
 from apps.action_recognition.export import export
 from tools.lite.conversion import difference
 from tools.lite.runtime import Runner
 from tools.lite.variants import write_variants
 from tools.saved_model import GateError, gate, graph
 
-PRECISIONS = ("float32", "float16", "int8")
-SAVED_MODEL = "saved_model"
 DIRECT = "direct"
 # Ranges decide how well an int8 file answers, not how fast; the direct file is only timed.
 DIRECT_CLIPS = 1

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from apps.action_recognition.comparison import files, networks
+from apps.action_recognition.comparison.tables import PRECISIONS, SAVED_MODEL
 from tools.bench import compare
 from tools.lite.runtime import Runner
 
@@ -49,11 +50,11 @@ def measure(
     tensor = tf.constant(clip)
     function = tf.function(lambda clip: model(clip, training=False))
     ways: dict[str, Callable[[], Any]] = {KERAS: lambda: function(tensor).numpy()}
-    if "error" not in report["ways"][files.SAVED_MODEL]:
+    if "error" not in report["ways"][SAVED_MODEL]:
         loaded = tf.saved_model.load(files.saved_model_path(folder))
-        ways[files.SAVED_MODEL] = lambda: loaded.signatures["serving_default"](clip=tensor)["probabilities"].numpy()
+        ways[SAVED_MODEL] = lambda: loaded.signatures["serving_default"](clip=tensor)["probabilities"].numpy()
     for direct, kept in ((False, report["ways"]), (True, report[files.DIRECT])):
-        for precision in files.PRECISIONS:
+        for precision in PRECISIONS:
             if "error" not in kept[precision]:
                 runner = Runner(files.lite_path(folder, precision, direct=direct), threads)
                 ways[f"{precision}_{files.DIRECT}" if direct else precision] = lambda runner=runner: runner(clip)

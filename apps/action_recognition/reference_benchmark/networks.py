@@ -13,7 +13,7 @@ MISSING_OPERATORS = ("nms", "qnms")
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A reference implementation of a registered network, of the same parameters and multiply-adds.
+    """A reference implementation of a registered network, with as many parameters.
 
     Attributes:
         package: "torchvision" or "pytorchvideo".

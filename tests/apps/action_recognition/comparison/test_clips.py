@@ -56,7 +56,11 @@ def test_motion_clips_are_made_once_where_no_videos_are_given(tmp_path):
 
 @pytest.mark.parametrize(
     ("counts", "message"),
-    [((8, 1), "Expected at least 9 videos: 8 to compare.*Received 8"), ((0, 1), "at least 1"), ((1, 0), "at least 1")],
+    [
+        ((8, 1), "Expected at least 9 videos: 8 to compare.*Received 8"),
+        ((0, 1), "at least 1 video"),
+        ((1, 0), "1 to calibrate"),
+    ],
 )
 def test_too_few_videos(folders, counts, message):
     with pytest.raises(InputError, match=message):

@@ -36,7 +36,8 @@ def compare(capsys):
         (["x3d_xs", "--weights", "i3d=a.npz"], "Expected --weights of models that are compared. Received those of i3d"),
         (["x3d_xs", "--weights", "x3d_xs=absent.npz"], "Expected a checkpoint or the name.*Received absent.npz"),
         (["x3d_xs", "--threads", "0"], "--threads and --repeats to be at least 1"),
-        (["x3d_xs", "--clips", "0"], "Expected clips of at least 1. Received 0 compared"),
+        (["x3d_xs", "--clips", "0"], "Expected at least 1 video to compare.*Received 0 and 4"),
+        (["x3d_xs", "--calibration", "3"], "Expected --calibration to be at least 4.*Received 3"),
         (["x3d_xs", "--videos", "absent"], "Expected a video or a folder of videos. Received absent"),
     ],
 )
