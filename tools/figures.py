@@ -89,6 +89,8 @@ def draw_trade_off(
     for kind, x, y, _ in path:
         axes.annotate(kind, (x, y), xytext=(-6, 7), textcoords="offset points", ha="right", weight="bold", fontsize=9)
     axes.set(xlabel=cost, ylabel=value, xscale="log")
+    # Room for the labels, which stand to the left of their points.
+    axes.margins(x=0.15, y=0.1)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="best")
     return _save(figure, picture)

@@ -137,7 +137,7 @@ def _text(document: dict[str, Any], folder: pathlib.Path) -> str:
     rows = [
         [
             row["step"],
-            (row["axis"] or "base") + (", contracted" if row["contraction"] else ""),
+            row["label"],
             row["name"],
             row["multiply_adds"],
             row["parameters"],
@@ -147,9 +147,21 @@ def _text(document: dict[str, Any], folder: pathlib.Path) -> str:
         for row in document["candidates"]
     ]
     found = document["found"]
+    better = [
+        row
+        for row in document["candidates"]
+        if row["accuracy"] > found["accuracy"] and row["multiply_adds"] <= found["multiply_adds"]
+    ]
+    doubt = ""
+    if better:
+        best = max(better, key=lambda row: row["accuracy"])
+        doubt = (
+            f"{best['name']} computes no more and reached {best['accuracy']:.4f}: such differences may be chance, of "
+            "which more --seeds or --epochs leave less\n"
+        )
     return (
         f"{table(rows, columns)}\n\n"
         f"found {found['name']}: {found['multiply_adds']:,} multiply-adds, {found['parameters']:,} parameters, "
         f"accuracy {found['accuracy']:.4f} on {document['validation_videos']} videos, which also chose the axes\n"
-        f"{found['train']}\n\nthe candidates, expansion.json and expansion.png are in {folder}"
+        f"{doubt}{found['train']}\n\nthe candidates, expansion.json and expansion.png are in {folder}"
     )

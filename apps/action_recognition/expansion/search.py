@@ -93,11 +93,17 @@ class Candidate:
         """Mean over the seeds."""
         return sum(self.accuracies) / len(self.accuracies)
 
+    @property
+    def label(self) -> str:
+        """What tells it apart in the picture."""
+        return (self.axis or "base") + (", contracted" if self.contraction else "")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "step": self.step,
             "axis": self.axis,
+            "label": self.label,
             "contraction": self.contraction,
             "name": self.network.name,
             "axes": dataclasses.asdict(self.network),
@@ -279,7 +285,7 @@ class _Search:
     def draw(self) -> None:
         """Draws expansion.png."""
         draw_trade_off(
-            *([(one.axis or "base", *self._point(one)) for one in some] for some in (self.candidates, self.path)),
+            *([(one.label, *self._point(one)) for one in some] for some in (self.candidates, self.path)),
             self.folder / PICTURE,
             cost="multiply-adds",
             value="validation accuracy",

@@ -289,6 +289,19 @@ def test_the_command_prints_what_was_found(motion_videos, trainings, tmp_path, c
     assert "expansion.base.frame_rate is 2.0 in the run and 4.0 now" in capsys.readouterr().err
 
 
+def test_a_candidate_that_is_cheaper_and_better_casts_doubt(motion_videos, trainings, tmp_path, capsys, monkeypatch):
+    # What the frame rate gives is lost again by whatever follows.
+    monkeypatch.setattr(search, "_accuracy", lambda config, run: 0.9 if "2f_4hz_32px_w8_b1_d0.2_" in str(run) else 0.5)
+    flags = (
+        "--base-frame-rate 2 --base-side 32 --base-width 8 --base-depth 0.2 --fc1-units 64 --epochs 1 --batch-size 4"
+    )
+    flags += " --validation-fraction 0.25 --target-multiply-adds"
+    assert kapps("expand", motion_videos, "--output", tmp_path / "long", *flags.split(), "1M") == 0
+    assert "2f_4hz_32px_w8_b1_d0.2 computes no more and reached 0.9000" in capsys.readouterr().out
+    assert kapps("expand", motion_videos, "--output", tmp_path / "short", *flags.split(), "0.55M") == 0
+    assert "may be chance" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("target", ["much", "0", "M", "inf"])
 def test_a_target_that_is_no_number_is_wrong_use(target, capsys):
     assert kapps("expand", "videos", "--output", "x", "--target-multiply-adds", target) == 2
