@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.action_recognition.flags import COMMAND, frame_rate, pair
 from tools.commands import add_command, print_result
-from tools.errors import InputError
+from tools.errors import WrongUse
 
 if TYPE_CHECKING:
     from apps.action_recognition.transfer import TransferConfig, TransferReport
@@ -105,7 +105,7 @@ def _config(options: argparse.Namespace) -> TransferConfig:
         return dataclasses.replace(read_transfer_config(options.output), **given)
     for name, word in (("data", "VIDEOS"), ("teacher", "--teacher")):
         if name not in given:
-            raise InputError(f"Expected {word}. Received none, and no run to resume in {options.output}.")
+            raise WrongUse(f"Expected {word}. Received none, and no run to resume in {options.output}.")
     return TransferConfig(**given)
 
 

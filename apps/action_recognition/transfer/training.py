@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from apps.action_recognition import models
-from apps.action_recognition.data import Augmentation, ClipSpec, VideoList, split_videos
+from apps.action_recognition.data import Augmentation, ClipSpec, VideoList, split_videos, video_shape
 from apps.action_recognition.data.presets import PRESETS
 from apps.action_recognition.data.unlabelled import load_unlabelled
 from apps.action_recognition.evaluation import readable
@@ -199,6 +199,8 @@ def check(config: TransferConfig) -> None:
     for name in ("epochs", "batch_size", "moments", "teacher_frames", "teacher_side"):
         if getattr(config, name) < 1:
             raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
+    if config.patience is not None and config.patience < 1:
+        raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
     for name in ("dropout", "validation_fraction"):
         if not 0 <= getattr(config, name) < 1:
             raise InputError(f"Expected {name} to lie in [0, 1). Received {getattr(config, name)}.")
@@ -235,9 +237,7 @@ def build_student(config: TransferConfig) -> keras.Model:
 
 def clip_spec(config: TransferConfig, student: keras.Model) -> ClipSpec:
     """The clip that the student takes."""
-    frames, height, width, channels = student.input_shape[1:]
-    if None in (frames, height, width) or channels != 3:
-        raise InputError(f"Expected input_shape to be (frames, height, width, 3). Received {student.input_shape[1:]}.")
+    frames, height, width = video_shape(config.model, student.input_shape[1:])
     if config.teacher_frames > frames:
         raise InputError(
             f"Expected teacher_frames to be at most the {frames} of a clip. Received {config.teacher_frames}."
@@ -248,20 +248,24 @@ def clip_spec(config: TransferConfig, student: keras.Model) -> ClipSpec:
 
 def load_data(config: TransferConfig) -> tuple[VideoList, VideoList | None]:
     """The training and the validation videos."""
-    videos = load_unlabelled(config.data, root=config.root)
+    training, validation = load_unlabelled(config.data, root=config.root), None
     if config.validation is not None:
-        return videos, load_unlabelled(config.validation, root=config.root)
-    if not config.validation_fraction:
-        return videos, None
-    training, validation = split_videos(
-        videos, config.validation_fraction, config.seed, blocks=config.validation_blocks
-    )
-    if min(len(training), len(validation)) < 2:
+        validation = load_unlabelled(config.validation, root=config.root)
+    elif config.validation_fraction:
+        skipped = training.skipped
+        training, validation = split_videos(
+            training, config.validation_fraction, config.seed, blocks=config.validation_blocks
+        )
+        training = dataclasses.replace(training, skipped=skipped)
+    # A pair that does not match takes another video.
+    if len(training) < 2:
+        raise InputError(f"Expected at least two videos to train on. Received {len(training)}.")
+    if validation is not None and len(validation) < 2:
         raise InputError(
             f"Expected at least two videos to train on and two to validate. Received {len(training)} and "
             f"{len(validation)}: give --validation, more videos or another --validation-fraction."
         )
-    return dataclasses.replace(training, skipped=videos.skipped), validation
+    return training, validation
 
 
 def _seen(

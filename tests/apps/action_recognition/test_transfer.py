@@ -367,10 +367,11 @@ def test_a_student_of_x3d_starts_a_classifier_with_a_layer_that_it_lacks(tmp_pat
         ({"teacher_frames": 9}, "teacher_frames to be at most the 8 of a clip"),
         ({"teacher_preset": "imagenet"}, "Expected teacher_preset to be one of"),
         ({"validation_fraction": 0.01}, "at least two videos to train on and two to validate. Received 11 and 1"),
+        ({"patience": 0}, "Expected patience to be at least 1"),
         ({"model": "i3d_flow", "overrides": {"input_shape": (16, 32, 32, 2)}}, r"\(frames, height, width, 3\)"),
         (
             {"model": "slow_r50", "overrides": {"input_shape": (None, 32, 32, 3)}},
-            r"\(frames, height, width, 3\). Received \(None",
+            r"input_shape \(frames, height, width, 3\) of 'slow_r50' without None",
         ),
     ],
 )
@@ -394,7 +395,7 @@ def test_the_command_ends_and_goes_on(taught, motion_videos, tmp_path, capsys):
     assert main([*command, str(taught), "--resume"]) == 0
     out, err = capsys.readouterr()
     assert "nothing to do" in err and f"--weights {taught} --fresh-classifier" in out
-    assert main([*command, str(tmp_path / "new"), str(motion_videos)]) == 1
+    assert main([*command, str(tmp_path / "new"), str(motion_videos)]) == 2
     assert "Expected --teacher. Received none" in capsys.readouterr().err
 
 
