@@ -57,5 +57,5 @@ def test_refuses(rate, shape, message):
 def test_a_layer_built_for_any_number_refuses_what_the_rate_does_not_divide():
     layer = FrameRateResampling(4)
     layer.build((None, None, 1))
-    with pytest.raises(ValueError, match="a multiple of 4 frames. Received 5"):
+    with pytest.raises(ValueError, match=r"a multiple of 4 frames\. Received 5"):
         layer(np.zeros((1, 5, 1), np.float32))
