@@ -1,5 +1,6 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
+from keras_layers import losses
 from keras_layers.video import (
     CenteredIdentity,
     ChannelwiseConv3D,
@@ -32,4 +33,5 @@ __all__ = [
     "TemporalTransition",
     "WindowedAveragePooling3D",
     "inflate",
+    "losses",
 ]
