@@ -1,6 +1,7 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
+from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
     CenteredIdentity,
     ChannelwiseConv3D,
@@ -25,7 +26,10 @@ __all__ = [
     "FramePadding",
     "FrameRateResampling",
     "InflatedInception",
+    "InverseLink",
     "LateralConnection",
+    "PiecewiseLinear",
+    "RandomFourierFeatures",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",
