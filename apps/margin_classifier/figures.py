@@ -22,7 +22,7 @@ def draw_losses(path: pathlib.Path) -> pathlib.Path:
     limits = ((-0.1, 4.5), (-4.5, 2.2), (-1, 4.5))
     for axes, title, function, limit in zip(panels, titles, functions, limits, strict=True):
         for place, name in enumerate(losses.names()):
-            curve = np.asarray(getattr(losses.get(name), function)(agreement))
+            curve = np.array(getattr(losses.get(name), function)(agreement))
             # A jump is no steep line.
             curve[np.flatnonzero(np.abs(np.diff(curve)) > 0.5)] = np.nan
             style = "-" if place < 6 else "--"

@@ -21,6 +21,10 @@ _LARGEST_EXPONENT = {
 }
 
 
+# Powers up to this one are products.
+_LARGEST_PRODUCT = 8
+
+
 @keras.saving.register_keras_serializable(package="keras_layers")
 @documented
 class DWDMarginLoss(MarginLoss):
@@ -81,7 +85,13 @@ class DWDMarginLoss(MarginLoss):
         near = agreement <= self._knot
         # A power of a negative number is not-a-number, and its gradient too, also where it is not selected.
         ratio = keras.ops.where(near, keras.ops.ones_like(agreement), agreement / self._knot)
-        return near, keras.ops.power(ratio, keras.ops.full_like(ratio, exponent))
+        if exponent != round(exponent) or exponent < -_LARGEST_PRODUCT:
+            return near, keras.ops.power(ratio, keras.ops.full_like(ratio, exponent))
+        # A compiled power of any exponent takes several times as long as the whole rest of the loss.
+        power = inverse = 1 / ratio
+        for _ in range(-round(exponent) - 1):
+            power = power * inverse
+        return near, power
 
     def _minimizer(self, probability: Any) -> Any:
         return self._knot * keras.ops.power(probability / (1 - probability), 1 / (self.q + 1))
@@ -176,7 +186,10 @@ class LogitMarginLoss(MarginLoss):
         )
 
     def _value(self, agreement: Any) -> Any:
-        return -keras.ops.log_sigmoid(agreement)
+        # Of pieces that are differentiable where they are chosen: with |a| the gradient at 0 would be 0.
+        wrong = agreement < 0
+        size = keras.ops.where(wrong, -agreement, agreement)
+        return keras.ops.where(wrong, size, keras.ops.zeros_like(size)) + keras.ops.log1p(keras.ops.exp(-size))
 
     def _derivative(self, agreement: Any) -> Any:
         return -keras.ops.sigmoid(-agreement)

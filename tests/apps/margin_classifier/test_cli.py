@@ -111,9 +111,8 @@ def test_predict(kapps, trained_run, small_table, tmp_path):
     (tmp_path / "new.csv").write_text("other,colour,x2,x one\n0,teal,50,1.5\n0,red,60,-1\n")
     status, out, err = kapps("predict", trained_run, tmp_path / "new.csv")
     assert status == 0 and len(out.splitlines()) == 3
-    assert err.strip() == (
-        "column 'colour': 1 rows have a category that training did not have, as 'teal'; it counts as none of those known"
-    )
+    assert len(err.splitlines()) == 1
+    assert "column 'colour': 1 rows have a category that training did not have, as 'teal'" in err
     (tmp_path / "less.csv").write_text("x2,colour\n1,red\n")
     status, _, err = kapps("predict", trained_run, tmp_path / "less.csv")
     assert status == 1 and "to have a column 'x one'" in err

@@ -81,6 +81,7 @@ def test_bad_examples_are_refused(loaded, wrong):
         loaded.signatures["classify"](inputs=tf.constant([wrong]))
 
 
+@pytest.mark.slow
 def test_lite(kapps, run, trained_run, small_table, tmp_path):
     status, out, err = kapps("export", trained_run, "--base", tmp_path, "--name", "m", "--lite", "float32", "--json")
     document = json.loads(out)
