@@ -157,7 +157,7 @@ def ionosphere(tables: pathlib.Path) -> None:
             continue
         entry = [loss]
         for model in names():
-            fitter = Fitter(model, make_loss(loss), x.shape[1], len(training), None, 60, 0)
+            fitter = Fitter(model, make_loss(loss), x.shape[1], len(training))
             fitter.fit(x[training], labels[training])
             entry.append(f"{100 * np.mean((fitter.scores(x[test]) > 0) == labels[test]):.1f}")
         shown.append(entry)

@@ -24,6 +24,7 @@ from apps.margin_classifier.recipe import (
     WITHOUT_GRADIENT,
     compile_score,
     default_batch,
+    default_epochs,
     default_l2,
     make_loss,
 )
@@ -67,7 +68,7 @@ class ComparisonConfig:
     scikit_learn: bool = False
     model: str = "linear"
     l2: float | None = None
-    epochs: int = 60
+    epochs: int | None = None
     seed: int = 0
 
 
@@ -80,23 +81,30 @@ class Fitter:
         features: of a row.
         rows: of a training part; decides batch, steps and the default of `l2`.
         l2: weight of the squared weights, or None.
-        epochs: of a training.
+        epochs: of a training; None for the loss's default.
         seed: of weights and order.
     """
 
     def __init__(
-        self, model: str, loss: losses.MarginLoss, features: int, rows: int, l2: float | None, epochs: int, seed: int
+        self,
+        model: str,
+        loss: losses.MarginLoss,
+        features: int,
+        rows: int,
+        l2: float | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
     ):
         keras.utils.set_random_seed(seed)
         self.batch = min(default_batch(rows), rows)
-        self.steps, self.epochs, self.seed = -(-rows // self.batch), epochs, seed
+        self.steps, self.epochs, self.seed = -(-rows // self.batch), epochs or default_epochs(loss), seed
         l2 = default_l2(loss, model, rows) if l2 is None else l2
         self.core = models.create(model, input_shape=(features,), l2=l2, seed=seed)
         compile_score(
             self.core,
             loss,
             learning_rate=RATES[model],
-            steps=self.steps * epochs,
+            steps=self.steps * self.epochs,
             steps_per_execution=self.steps,
         )
         self.core.optimizer.build(self.core.trainable_variables)
@@ -179,7 +187,7 @@ def check(config: ComparisonConfig) -> list[str]:
     if any(not 0 <= flip < 0.5 for flip in config.flips) or not config.flips:
         raise InputError(f"Expected flips of 0 to below 0.5. Received {list(config.flips)}.")
     for name, least in (("folds", 2), ("repeats", 1), ("epochs", 1)):
-        if getattr(config, name) < least:
+        if getattr(config, name) is not None and getattr(config, name) < least:
             raise InputError(f"Expected {name} to be at least {least}. Received {getattr(config, name)}.")
     return chosen
 

@@ -40,7 +40,7 @@ TRAIN: Flags = {
     "--q": (float, "of dwd_margin, above 0 (default 1)"),
     "--l2": (float, "weight of the squared weights (default 1 / (2 rows), scikit-learn's C = 1; mlp 0.0001)"),
     "--class-weight": (str, "balanced (default: all rows the same)"),
-    "--epochs": (int, "of the whole run (default 60)"),
+    "--epochs": (int, "of the whole run (default 60; with the perceptron's loss 10)"),
     "--batch-size": (int, "rows a step (default: about a fortieth of the rows)"),
     "--learning-rate": (float, "at the start (default linear and kernel 0.05, mlp 0.003)"),
     "--patience": (int, "epochs without a lower validation loss after which to stop (default: never)"),
@@ -57,7 +57,7 @@ COMPARE: Flags = {
     "--scikit-learn": (None, "also scikit-learn's linear classifiers, in the same folds"),
     "--model": (str, "linear, kernel or mlp (default linear)"),
     "--l2": (float, "weight of the squared weights (default as in train)"),
-    "--epochs": (int, "of each training (default 60)"),
+    "--epochs": (int, "of each training (default as in train)"),
     "--seed": (int, "of folds, flips, weights and order (default 0)"),
 }
 

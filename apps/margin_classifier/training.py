@@ -18,7 +18,7 @@ from apps.margin_classifier import calibration, models
 from apps.margin_classifier.data import Schema, Table, make_schema
 from apps.margin_classifier.evaluation import measure
 from apps.margin_classifier.preprocessing import feature_model, features_of
-from apps.margin_classifier.recipe import RATES, compile_score, default_batch, default_l2, make_loss
+from apps.margin_classifier.recipe import RATES, compile_score, default_batch, default_epochs, default_l2, make_loss
 from apps.margin_classifier.runs import APPLICATION, MODEL, SUMMARY, read_labelled
 from tools.errors import InputError
 from tools.figures import draw_curves
@@ -48,7 +48,7 @@ class TrainingConfig:
         q: of dwd_margin.
         l2: weight of the squared weights; None for scikit-learn's C = 1 (mlp: 1e-4; perceptron's loss: 0).
         class_weight: None, or "balanced" (in inverse proportion to the class's size).
-        epochs: of the whole run.
+        epochs: of the whole run; None for 60 (perceptron's loss: 10).
         batch_size: rows a step; None for about a fortieth of the rows.
         learning_rate: at the start; it falls to 0 by a cosine. None for the model's: linear and kernel 0.05, mlp 0.003.
         patience: epochs without a lower validation loss after which to stop; None never stops early.
@@ -72,7 +72,7 @@ class TrainingConfig:
     q: float | None = None
     l2: float | None = None
     class_weight: str | None = None
-    epochs: int = 60
+    epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     patience: int | None = None
@@ -95,6 +95,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
             of the run to resume differs.
     """
     loss = check(config)
+    epochs = config.epochs or default_epochs(loss)
     if not resume:
         check_free(pathlib.Path(run_folder))
     table, target, labels, classes = read_labelled(config)
@@ -110,13 +111,13 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
     batch = min(config.batch_size or default_batch(len(training)), len(training))
     steps = -(-len(training) // batch)
     rate = RATES[config.model] if config.learning_rate is None else config.learning_rate
-    compile_score(core, loss, learning_rate=rate, steps=steps * config.epochs)
+    compile_score(core, loss, learning_rate=rate, steps=steps * epochs)
     folder = open_run(run_folder, describe(config, schema, labels, x), resume=resume)
     result = fit(
         core,
-        batches(x[training], labels[training], batch, config),
+        batches(x[training], labels[training], batch, epochs, config.seed),
         steps_per_epoch=steps,
-        epochs=config.epochs,
+        epochs=epochs,
         run_folder=folder,
         validation=tf.data.Dataset.from_tensor_slices((x[held_out], labels[held_out])).batch(4096),
         monitor="val_loss",
@@ -165,12 +166,12 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
 
 
-def batches(x: np.ndarray, labels: np.ndarray, batch: int, config: TrainingConfig) -> Callable[[int], tf.data.Dataset]:
+def batches(x: np.ndarray, labels: np.ndarray, batch: int, epochs: int, seed: int) -> Callable[[int], tf.data.Dataset]:
     """The batches of all epochs from one on; the order of an epoch is a function of seed and epoch."""
     features, targets = tf.constant(x), tf.constant(labels)
 
     def make_dataset(done: int) -> tf.data.Dataset:
-        rows = np.concatenate([order(len(x), batch, config.seed, epoch) for epoch in range(done, config.epochs)])
+        rows = np.concatenate([order(len(x), batch, seed, epoch) for epoch in range(done, epochs)])
         chosen = tf.data.Dataset.from_tensor_slices(rows)
         return chosen.map(lambda row: (tf.gather(features, row), tf.gather(targets, row))).prefetch(8)
 

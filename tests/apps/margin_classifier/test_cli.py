@@ -144,18 +144,18 @@ def test_explain(kapps, trained_run, small_table, tmp_path):
 
 
 def test_compare(kapps, small_table, tmp_path):
-    flags = ("--losses", "l1_hinge,sigmoid,exp", "--flips", "0,0.3", "--folds", 2, "--repeats", 1, "--epochs", 3)
+    flags = ("--losses", "l1_hinge,exp", "--flips", "0,0.3", "--folds", 2, "--repeats", 1, "--epochs", 3)
     folder = tmp_path / "comparison"
     status, out, _ = kapps("compare", small_table, "--output", folder, *flags, "--scikit-learn", "--json")
     document = json.loads(out)
     assert status == 0 and document == json.loads((folder / "comparison.json").read_text())
-    assert len((folder / "results.jsonl").read_text().splitlines()) == 2 * 2 * 8
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 2 * 2 * 7
     assert cv2.imread(str(folder / "comparison.png")) is not None
     first = document["flips"][0]
     assert {row["method"] for row in first["rows"]} >= {"l1_hinge", "LinearSVC hinge", "Perceptron"}
     for row in first["rows"]:
         assert row["accuracy"] > 0.7 or row["method"] == "Perceptron"
-    assert np.mean(list(first["tests"]["accuracy"]["mean_ranks"].values())) == pytest.approx(4.5)
+    assert np.mean(list(first["tests"]["accuracy"]["mean_ranks"].values())) == pytest.approx(4)
 
     # Killed in the middle of a line it goes on from the last whole one, to the same numbers.
     lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)

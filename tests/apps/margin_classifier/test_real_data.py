@@ -42,6 +42,6 @@ def test_the_published_split_of_ionosphere(real_data):
     training = rows.take(np.arange(200))
     schema = make_schema(training, target, classes)
     x = features_of(feature_model(training, schema), rows, schema)
-    fitter = Fitter("kernel", make_loss("l2_hinge"), x.shape[1], 200, None, 60, 0)
+    fitter = Fitter("kernel", make_loss("l2_hinge"), x.shape[1], 200)
     fitter.fit(x[:200], labels[:200])
     assert np.mean((fitter.scores(x[200:]) > 0) == labels[200:]) > 0.9

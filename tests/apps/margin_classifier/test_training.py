@@ -106,7 +106,10 @@ def test_configurations_that_are_refused(small_table, tmp_path, changes, words):
     "changes",
     [
         {"model": "kernel", "loss": "sigmoid", "calibration": "isotonic", "class_weight": "balanced"},
-        {"model": "mlp", "loss": "dwd_margin", "q": 2.0, "calibration": "link", "patience": 1},
+        pytest.param(
+            {"model": "mlp", "loss": "dwd_margin", "q": 2.0, "calibration": "link", "patience": 1},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_models_calibrations_and_losses_go_together(small_table, tmp_path, changes):

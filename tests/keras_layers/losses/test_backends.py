@@ -85,6 +85,7 @@ def test_backend(backend):
     assert answer["trained"] and answer["crammer_singer"] == 0.5
 
 
+@pytest.mark.slow
 def test_torch_soft_margin_loss():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
