@@ -1,5 +1,7 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
+from keras_layers import losses
+from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
     CenteredIdentity,
     ChannelwiseConv3D,
@@ -25,8 +27,11 @@ __all__ = [
     "FramePadding",
     "FrameRateResampling",
     "InflatedInception",
+    "InverseLink",
     "LateralConnection",
     "MinimumLengths",
+    "PiecewiseLinear",
+    "RandomFourierFeatures",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",
@@ -34,4 +39,5 @@ __all__ = [
     "TemporalTransition",
     "WindowedAveragePooling3D",
     "inflate",
+    "losses",
 ]

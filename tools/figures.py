@@ -24,7 +24,7 @@ def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path) -> path
     """
     names = [name for name in history[0] if name not in ("epoch", "seconds") and not name.startswith("val_")]
     epochs = [row["epoch"] for row in history]
-    figure = _figure(4.2 * len(names), 3.4)
+    figure = new_figure(4.2 * len(names), 3.4)
     for axes, name in zip(np.ravel(figure.subplots(1, len(names))), names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history[0]:
@@ -33,7 +33,7 @@ def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path) -> path
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     axes.figure.axes[0].legend()
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: pathlib.Path) -> pathlib.Path:
@@ -47,7 +47,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: pathlib.Pat
     matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 3 + 0.32 * min(len(classes), MOST_NAMES)
-    figure = _figure(side + 1, side)
+    figure = new_figure(side + 1, side)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class")
@@ -59,7 +59,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: pathlib.Pat
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="share of the true class")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_trade_off(
@@ -79,7 +79,7 @@ def draw_trade_off(
         cost: what the costs are, for the horizontal axis, which is logarithmic.
         value: what the values are.
     """
-    figure = _figure(7.5, 4.8)
+    figure = new_figure(7.5, 4.8)
     axes = figure.subplots()
     kinds = list(dict.fromkeys(kind for kind, *_ in points))
     for kind, marker in zip(kinds, itertools.cycle("osD^v<>P*X"), strict=False):
@@ -93,10 +93,11 @@ def draw_trade_off(
     axes.margins(x=0.15, y=0.1)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="best")
-    return _save(figure, picture)
+    return save_figure(figure, picture)
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float):
+    """A Matplotlib figure of this size in inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -105,7 +106,8 @@ def _figure(width: float, height: float):
     return figure
 
 
-def _save(figure, path: pathlib.Path) -> pathlib.Path:
+def save_figure(figure, path: pathlib.Path) -> pathlib.Path:
+    """Writes a figure as PNG, whole or not at all."""
     path = pathlib.Path(path)
     with replacing(path) as partial:
         figure.savefig(partial)

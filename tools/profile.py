@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_layers import ChannelwiseConv3D
+from keras_layers import ChannelwiseConv3D, RandomFourierFeatures
 from tools.errors import InputError
 
 Shape = tuple[int, ...]
@@ -257,6 +257,7 @@ RULES: dict[type, Rule] = {
     keras.layers.Conv2DTranspose: _transposed_convolution,
     keras.layers.Conv3DTranspose: _transposed_convolution,
     keras.layers.Dense: _dense,
+    RandomFourierFeatures: _dense,
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.MultiHeadAttention: _attention_products,
     keras.layers.BatchNormalization: _nothing,

@@ -7,6 +7,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from tools.errors import InputError
+from tools.files import replacing
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -41,6 +42,20 @@ def read(path: pathlib.Path) -> SavedModel:
         return SavedModel.FromString(file.read_bytes())
     except DecodeError as error:
         raise InputError(f"Expected a SavedModel in {file}. Received a damaged file ({error}).") from error
+
+
+def set_methods(path: pathlib.Path, methods: dict[str, str]) -> None:
+    """Says of signatures for which call of TensorFlow Serving they are; TensorFlow writes "predict" for all.
+
+    Args:
+        path: a SavedModel directory.
+        methods: signature name to "predict", "classify" or "regress".
+    """
+    saved_model = read(path)
+    for name, method in methods.items():
+        saved_model.meta_graphs[0].signature_def[name].method_name = f"tensorflow/serving/{method}"
+    with replacing(pathlib.Path(path) / "saved_model.pb") as partial:
+        partial.write_bytes(saved_model.SerializeToString(deterministic=True))
 
 
 def signatures(saved_model: SavedModel) -> dict[str, tuple[dict[str, Port], dict[str, Port]]]:

@@ -156,10 +156,14 @@ def _write(model: keras.Model, signatures: dict[str, Signature], path: pathlib.P
             archive.track(layer)
     for name, signature in signatures.items():
         function = serving_function(signature)
-        check_outputs(name, function.get_concrete_function().structured_outputs)
+        check_outputs(name, function.get_concrete_function().structured_outputs, signature.method)
         archive.add_endpoint(name, function)
     with writing(path):
         archive.write_out(str(path), verbose=False)
+    methods = {name: signature.method for name, signature in signatures.items() if signature.method != "predict"}
+    if methods:
+        with writing(path):
+            graph.set_methods(path, methods)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 # What REST and gRPC clients of TensorFlow Serving can send (half precision and double are left out on purpose: REST
 # cannot carry the first, and the second only hides that the model computes in float32).
 INPUT_TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string")
-OUTPUT_TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+OUTPUT_TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "string")
 HALF_TYPES = ("float16", "bfloat16")
+# The calls of TensorFlow Serving: the inputs and outputs that each takes. Predict takes all.
+METHODS = ("predict", "classify", "regress")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -35,12 +37,16 @@ class Signature:
             time, and the first is the warm-up request.
         expected: called with a dictionary of arrays; returns the right outputs by a way of its own, with which the gate
             compares. Default None: `function`, run eagerly by Keras.
+        method: call of TensorFlow Serving that the signature is for: "predict" (default); "classify", with the one
+            input "inputs" (serialised tf.Example) and outputs "classes" (string) and "scores" (float32), each (batch,
+            classes); "regress", with the input "inputs" and the output "outputs", float32 (batch,) or (batch, 1).
     """
 
     function: Callable[..., dict[str, Any]]
     inputs: dict[str, tf.TensorSpec]
     example: dict[str, np.ndarray]
     expected: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
+    method: str = "predict"
 
     def batch(self, size: int) -> dict[str, np.ndarray]:
         """`size` examples; they are repeated where there are fewer."""
@@ -72,6 +78,14 @@ def check_signature(name: str, signature: Signature) -> None:
             f"Signature {name!r}: Expected an example of the inputs {sorted(signature.inputs)}. "
             f"Received one of {sorted(signature.example)}."
         )
+    if signature.method not in METHODS:
+        raise InputError(
+            f"Signature {name!r}: Expected method to be one of {', '.join(METHODS)}. Received {signature.method!r}."
+        )
+    if signature.method != "predict" and {key: spec.dtype.name for key, spec in signature.inputs.items()} != {
+        "inputs": "string"
+    }:
+        raise InputError(f"Signature {name!r}: Expected the one input 'inputs', string, for {signature.method}.")
     for key, spec in signature.inputs.items():
         _check_input(f"Signature {name!r}, input {key!r}", key, spec, signature.example[key])
     sizes = {len(value) for value in signature.example.values()}
@@ -133,12 +147,13 @@ def _plain_output(value: tf.Tensor) -> tf.Tensor:
     return tf.cast(value, tf.float32) if value.dtype.name in HALF_TYPES else value
 
 
-def check_outputs(name: str, outputs: Any) -> None:
+def check_outputs(name: str, outputs: Any, method: str = "predict") -> None:
     """Refuses outputs that TensorFlow Serving could not return for each row of a batch.
 
     Args:
         name: signature.
         outputs: the structured outputs of the traced function: tensors (symbolic) by name.
+        method: of the signature.
 
     Raises:
         InputError: naming the signature and the output.
@@ -150,6 +165,13 @@ def check_outputs(name: str, outputs: Any) -> None:
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise InputError(f"{where}: Expected a name of letters, digits and _. Received {key!r}.")
         if value.dtype.name not in OUTPUT_TYPES:
-            raise InputError(f"{where}: Expected float32 or integers. Received {value.dtype.name}.")
+            raise InputError(f"{where}: Expected float32, integers or string. Received {value.dtype.name}.")
         if value.shape.rank is not None and (value.shape.rank < 1 or value.shape[0] is not None):
             raise InputError(f"{where}: Expected the batch as first axis, free. Received shape {value.shape}.")
+    found = {(key, value.dtype.name, value.shape.rank) for key, value in outputs.items()}
+    if method == "classify" and not found <= {("classes", "string", 2), ("scores", "float32", 2)}:
+        raise InputError(
+            f"Signature {name!r}: Expected classes, string, and scores, float32 (batch, n). Received {found}."
+        )
+    if method == "regress" and found not in ({("outputs", "float32", 1)}, {("outputs", "float32", 2)}):
+        raise InputError(f"Signature {name!r}: Expected outputs, float32 (batch,) or (batch, 1). Received {found}.")

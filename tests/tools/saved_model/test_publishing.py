@@ -156,7 +156,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("output", "message"),
         [
-            (lambda y: {"scores": tf.cast(y, tf.float64)}, "Expected float32 or integers. Received float64"),
+            (lambda y: {"scores": tf.cast(y, tf.float64)}, "Expected float32, integers or string. Received float64"),
             (lambda y: {"scores": tf.reduce_mean(y)}, r"batch as first axis, free. Received shape \(\)"),
             (lambda y: {"scores": y[0]}, "batch as first axis, free"),
             (lambda y: {}, "Expected a dictionary of named outputs"),

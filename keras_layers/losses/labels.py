@@ -1,0 +1,84 @@
+"""Labels of two classes: their codings, and their shape beside that of the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+CODINGS = ("auto", "signed", "binary", "soft")
+
+# Which labels each coding takes; checked on arrays that are at hand, which tensors in a compiled step are not.
+_VALID: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "auto": ("-1, 0 or 1", lambda labels: np.isin(labels, (-1, 0, 1))),
+    "signed": ("-1 or 1", lambda labels: np.isin(labels, (-1, 1))),
+    "binary": ("0 or 1", lambda labels: np.isin(labels, (0, 1))),
+    "soft": ("probabilities from 0 to 1", lambda labels: (labels >= 0) & (labels <= 1)),
+}
+
+
+def refuse_wrong_labels(labels: Any, coding: str) -> None:
+    """Raises a `ValueError` for labels outside of a coding, if they are a NumPy array or plain numbers.
+
+    Tensors are not looked into: under `signed` a label outside of the coding makes the loss not-a-number instead.
+    """
+    if not isinstance(labels, np.ndarray | list | tuple | int | float | np.generic):
+        return
+    try:
+        values = np.asarray(labels, "float64")
+    except (TypeError, ValueError):
+        return
+    words, valid = _VALID[coding]
+    wrong = values[~valid(values)]
+    if wrong.size:
+        raise ValueError(
+            f"Expected labels that are {words} with labels={coding!r}. Received {wrong.flat[0]:g}"
+            + ("; labels='soft' takes probabilities." if coding != "soft" and 0 < wrong.flat[0] < 1 else ".")
+        )
+
+
+def as_arrays(*values: Any) -> tuple[Any, ...]:
+    """Each value as it is, but nested lists of numbers as arrays: Keras would take a list for a structure."""
+    return tuple(np.asarray(value) if isinstance(value, list | tuple) else value for value in values)
+
+
+def signed(labels: Any, coding: str) -> Any:
+    """Labels as -1.0 and 1.0 by a rule of each label alone; not-a-number for a label outside of the coding.
+
+    Args:
+        labels: floating tensor of any shape.
+        coding: "auto" (0 and -1 are the negative class), "signed" or "binary".
+    """
+    one = keras.ops.ones_like(labels)
+    nan = one * float("nan")
+    if coding == "signed":
+        return keras.ops.where(keras.ops.equal(keras.ops.abs(labels), 1), labels, nan)
+    negative = keras.ops.equal(labels, 0)
+    if coding == "auto":
+        negative = keras.ops.logical_or(negative, keras.ops.equal(labels, -1))
+    return keras.ops.where(keras.ops.equal(labels, 1), one, keras.ops.where(negative, -one, nan))
+
+
+def aligned(labels: Any, predictions: Any) -> Any:
+    """`labels` in the shape of `predictions`, from which they may differ by a last axis of 1 and by nothing else.
+
+    Raises:
+        ValueError: if the shapes do not fit; (N,) beside (N, 1) never becomes (N, N).
+    """
+    true, predicted = tuple(labels.shape), tuple(predictions.shape)
+    if true == predicted and None not in true:
+        return labels
+    longer, shorter = (true, predicted) if len(true) > len(predicted) else (predicted, true)
+    if len(longer) == len(shorter) + 1 and longer[-1] in (1, None):
+        longer = longer[:-1]
+    if len(longer) != len(shorter) or any(
+        one != other and None not in (one, other) for one, other in zip(longer, shorter, strict=True)
+    ):
+        raise ValueError(
+            "Expected labels of the shape of the predictions, but for a last axis of 1. "
+            f"Received labels {true} and predictions {predicted}."
+        )
+    # Where sizes are known only when the step runs, the reshape refuses what would have been broadcast.
+    return keras.ops.reshape(labels, keras.ops.shape(predictions))

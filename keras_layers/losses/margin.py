@@ -1,0 +1,228 @@
+"""What all margin losses share: labels, the agreement, the mathematics, and what Keras asks of a loss."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_layers import validation
+from keras_layers.losses.labels import CODINGS, aligned, as_arrays, refuse_wrong_labels, signed
+
+AGREEMENT_ARGUMENTS = """
+    Args:
+        labels: how labels are coded, each by itself and whatever else is in the batch. "auto" (default): 1 is the
+            positive class, 0 and -1 the negative one. "signed": -1 and 1. "binary": 0 and 1. With these any other
+            label is refused: a `ValueError` where the labels are an array, a loss of not-a-number where they are a
+            tensor. "soft": probabilities y from 0 to 1, for which the loss is `y psi(f) + (1 - y) psi(-f)`.
+        reduction: as of every Keras loss. Default "sum_over_batch_size".
+        name: default the name under which `keras_layers.losses.get` knows the loss.
+        dtype: in which to compute. Default `keras.config.floatx()`.
+
+    Input shape:
+        Labels and predictions (scores, not probabilities) of one shape, (N,) or (N, ..., D), or one of them with one
+        more last axis of 1.
+
+    Output shape:
+        With `reduction=None` (N,) for (N,), otherwise the mean over the last axis: (N, ...).
+
+    Raises:
+        ValueError: for a wrong argument, shapes that do not fit, or labels outside of the coding.
+
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class MarginProperties:
+    """What is true of a function psi of the agreement; every entry is tested numerically.
+
+    Attributes:
+        convex: psi((a + b) / 2) <= (psi(a) + psi(b)) / 2.
+        strictly_convex: with < for a != b.
+        strong_convexity: the largest m for which psi(a) - m a^2 / 2 is convex; 0.0 where there is none.
+        lipschitz_constant: of psi on the whole line; None where there is none.
+        smoothness_constant: Lipschitz constant of psi'; None where there is none.
+        not_differentiable_at: agreements at which psi has no derivative.
+        not_twice_differentiable_at: agreements at which psi has no second derivative.
+        non_increasing: more agreement never costs more.
+        clippable: psi(a) is nowhere less than at the nearest point of [-1, 1] (Steinwart and Christmann's clipping at
+            1), so that predictions may be clipped to it.
+        classification_calibrated: for every P(y = 1 | x) other than 1/2 each minimiser of the expected loss has the
+            sign of Bayes' decision, and any other sign costs more (Bartlett, Jordan and McAuliffe 2006).
+        fisher_consistent: a minimiser of the expected loss over all functions is Bayes optimal (Lin 2004).
+        proper: the minimiser is strictly increasing in P(y = 1 | x), so that it tells it and `inverse_link` exists.
+        population_minimizer: the minimiser f* of eta psi(f) + (1 - eta) psi(-f) in words, for eta > 1/2; it is odd
+            about eta = 1/2. `MarginLoss.population_minimizer` computes it.
+    """
+
+    convex: bool
+    strictly_convex: bool
+    strong_convexity: float
+    lipschitz_constant: float | None
+    smoothness_constant: float | None
+    not_differentiable_at: tuple[float, ...]
+    not_twice_differentiable_at: tuple[float, ...]
+    non_increasing: bool
+    clippable: bool
+    classification_calibrated: bool
+    fisher_consistent: bool
+    proper: bool
+    population_minimizer: str
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether psi has a derivative everywhere."""
+        return not self.not_differentiable_at
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether psi has a second derivative everywhere."""
+        return not self.not_twice_differentiable_at
+
+
+class MarginLoss(keras.losses.Loss, abc.ABC):
+    """A loss that is a function psi of the agreement `a = y f` of a label y in {-1, 1} and a score f.
+
+    A subclass writes psi and its two derivatives on floating tensors (`_value`, `_derivative`, `_second_derivative`),
+    such that automatic differentiation of `_value` is finite wherever the derivative is, and tells its `properties`.
+
+    At a kink every loss follows one convention, that of JuliaML's LossFunctions: the hinge's and the perceptron's
+    derivative is that of the side without loss, 0; second derivatives are those of the quadratic piece, closed, but 0
+    for the squared hinge at 1. Automatic differentiation agrees with `derivative` at the kinks too.
+    """
+
+    def __init__(
+        self,
+        labels: str = "auto",
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(name=name or registered_name(type(self)), reduction=reduction, dtype=dtype)
+        self.labels = validation.one_of(labels, CODINGS, "labels")
+
+    # --- the mathematics ---
+
+    @property
+    @abc.abstractmethod
+    def properties(self) -> MarginProperties:
+        """What is true of this loss with its parameters."""
+
+    def value(self, agreement: Any) -> Any:
+        """psi(agreement), elementwise, in the floating type of the agreement (integers: in that of the loss)."""
+        return self._value(self._floating(agreement))
+
+    def derivative(self, agreement: Any) -> Any:
+        """psi'(agreement), elementwise; the class says which value a kink has."""
+        return self._derivative(self._floating(agreement))
+
+    def second_derivative(self, agreement: Any) -> Any:
+        """psi''(agreement), elementwise; the class says which value a kink has."""
+        return self._second_derivative(self._floating(agreement))
+
+    def population_minimizer(self, probability: Any) -> Any:
+        """The score that minimises the expected loss where the positive class has this probability.
+
+        Args:
+            probability: P(y = 1 | x), of any shape.
+
+        Returns:
+            Scores of that shape, odd about 1/2, where it is 0; -inf and inf where no finite score is best.
+        """
+        probability = self._floating(probability)
+        sure = keras.ops.abs(probability - 0.5) + 0.5
+        side = keras.ops.sign(probability - 0.5)
+        # Of the sign at 1/2, 0, and an infinite score the product would be not-a-number.
+        return keras.ops.where(keras.ops.equal(side, 0), side, side * self._minimizer(sure))
+
+    def inverse_link(self, score: Any) -> Any:
+        """P(y = 1 | x) of which `score` is the population minimiser: `psi'(-f) / (psi'(f) + psi'(-f))`.
+
+        Args:
+            score: of any shape.
+
+        Raises:
+            ValueError: if the loss is not `proper`: the hinge and its kin say which class, not how probable.
+        """
+        if not self.properties.proper:
+            raise ValueError(
+                f"Expected a loss whose minimiser tells the probability. Received {self.name!r}, whose minimiser is "
+                f"{self.properties.population_minimizer}: calibrate its scores on held-out data."
+            )
+        return self._inverse_link(self._floating(score))
+
+    @abc.abstractmethod
+    def _value(self, agreement: Any) -> Any: ...
+
+    @abc.abstractmethod
+    def _derivative(self, agreement: Any) -> Any: ...
+
+    @abc.abstractmethod
+    def _second_derivative(self, agreement: Any) -> Any: ...
+
+    @abc.abstractmethod
+    def _minimizer(self, probability: Any) -> Any:
+        """The population minimiser for probabilities of at least 1/2."""
+
+    def _inverse_link(self, score: Any) -> Any:
+        down, up = self._derivative(score), self._derivative(-score)
+        return up / (down + up)
+
+    def _floating(self, values: Any) -> Any:
+        tensor = keras.ops.convert_to_tensor(values)
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
+            return tensor
+        return keras.ops.cast(tensor, self.dtype)
+
+    # --- the loss ---
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_true, y_pred = as_arrays(y_true, y_pred)
+        mask = getattr(y_pred, "_keras_mask", None)
+        if mask is None:
+            refuse_wrong_labels(y_true, self.labels)
+        else:
+            y_true = _masked_labels(y_true, mask, self.dtype)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of every example, without weights and reduction."""
+        y_true = aligned(y_true, y_pred)
+        if self.labels == "soft":
+            values = _expected(y_true, self._value(y_pred)) + _expected(1 - y_true, self._value(-y_pred))
+        else:
+            values = self._value(signed(y_true, self.labels) * y_pred)
+        return values if len(values.shape) < 2 else keras.ops.mean(values, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "labels": self.labels, "dtype": self.dtype}
+
+
+def registered_name(loss: type) -> str:
+    """The name of a loss class: `L1HingeLoss` is "l1_hinge"."""
+    stem = loss.__name__.removesuffix("Loss")
+    letters = [
+        f"_{letter.lower()}" if letter.isupper() and place and not stem[place - 1].isupper() else letter.lower()
+        for place, letter in enumerate(stem)
+    ]
+    # Of a run of capitals the last begins the next word: DWDMargin is dwd_margin, L1Hinge l1_hinge.
+    for place in range(1, len(stem) - 1):
+        if stem[place].isupper() and stem[place - 1].isupper() and stem[place + 1].islower():
+            letters[place] = f"_{letters[place]}"
+    return "".join(letters)
+
+
+def _expected(probability: Any, values: Any) -> Any:
+    # What has no probability counts nothing, be its loss infinite.
+    return keras.ops.where(probability > 0, probability * values, keras.ops.zeros_like(values))
+
+
+def _masked_labels(labels: Any, mask: Any, dtype: str) -> Any:
+    """The labels with 1 where the mask leaves them out, lest a mark such as -100 there becomes not-a-number."""
+    labels = keras.ops.convert_to_tensor(labels, dtype=dtype)
+    mask = keras.ops.cast(mask, "bool")
+    if len(mask.shape) < len(labels.shape):
+        mask = keras.ops.expand_dims(mask, -1)
+    return keras.ops.where(mask, labels, keras.ops.ones_like(labels))

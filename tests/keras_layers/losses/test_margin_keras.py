@@ -1,0 +1,268 @@
+"""The losses wherever Keras takes a loss: labels, shapes, weights, masks, reductions, precision, saving, training."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_layers import losses
+from tests.keras_layers.losses.cases import CASES, TRAINABLE
+
+Y = np.array([[0, 1], [0, 0]])
+F = np.array([[0.6, 0.4], [0.4, 0.6]], "float32")
+# Keras' own example, evaluated for all eleven: per sample, mean, weights (1, 0) with two reductions.
+EXAMPLE = {
+    "l1_hinge": (1.1, 1.5, 0.55, 1.1),
+    "l2_hinge": (1.46, 2.26, 0.73, 1.46),
+    "zero_one": (0.5, 1, 0.25, 0.5),
+    "perceptron": (0.3, 0.5, 0.15, 0.3),
+    "smoothed_l1_hinge": (0.64, 1, 0.32, 0.64),
+    "modified_huber": (1.46, 2.26, 0.73, 1.46),
+    "dwd_margin": (1.1, 1.5, 0.55, 1.1),
+    "l2_margin": (1.46, 2.26, 0.73, 1.46),
+    "sigmoid": (1.07855, 1.458499, 0.539275, 1.07855),
+    "logit_margin": (0.775252, 0.975252, 0.387626, 0.775252),
+    "exp": (1.246219, 1.656972, 0.62311, 1.246219),
+}
+NAMES = losses.names()
+
+
+def test_every_loss_has_its_name():
+    assert list(EXAMPLE.keys() ^ set(NAMES)) == []
+    for name, loss in losses.MARGIN_LOSSES.items():
+        assert loss().name == name
+        assert type(losses.get(name)) is type(losses.get(loss.__name__)) is loss
+        assert losses.get(losses.get(name)).name == name
+        assert "{arguments}" not in loss.__doc__ and "    Args:\n" in loss.__doc__
+
+
+@pytest.mark.parametrize(
+    ("identifier", "arguments", "words"),
+    [
+        ("hinge", {}, "Expected a loss of zero_one, .* Received 'hinge'"),
+        (3, {}, "Received 3"),
+        (losses.ExpLoss(), {"q": 1}, "arguments only with the name"),
+    ],
+)
+def test_get_refuses(identifier, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        losses.get(identifier, **arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reductions_and_weights(name):
+    first, second, weighted, by_weight = EXAMPLE[name]
+    near = {"rel": 1e-5}
+    np.testing.assert_allclose(losses.get(name, reduction=None)(Y, F), [first, second], rtol=1e-5)
+    np.testing.assert_allclose(losses.get(name, reduction="none")(Y, F), [first, second], rtol=1e-5)
+    for reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
+        assert float(losses.get(name, reduction=reduction)(Y, F)) == pytest.approx((first + second) / 2, **near)
+    assert float(losses.get(name, reduction="sum")(Y, F)) == pytest.approx(first + second, **near)
+    weights = np.array([1.0, 0.0])
+    assert float(losses.get(name)(Y, F, weights)) == pytest.approx(weighted, **near)
+    assert float(losses.get(name)(Y, F, 2.0)) == pytest.approx(first + second, **near)
+    assert float(losses.get(name)(Y, F, np.zeros(2))) == 0
+    assert float(losses.get(name, reduction="mean_with_sample_weight")(Y, F, weights)) == pytest.approx(
+        by_weight, **near
+    )
+    with pytest.raises(ValueError, match="reduction"):
+        losses.get(name, reduction="average")
+
+
+def test_labels_are_read_each_by_itself():
+    f = np.array([0.5, -2.0, 0.3, 1.5], "float32")
+    right = [losses.L1HingeLoss(reduction=None)(y, f) for y in ([1, -1, -1, 1], [1, 0, 0, 1], [1, 0, -1, True])]
+    for result in right:
+        np.testing.assert_allclose(result, [0.5, 0, 1.3, 0])
+    # Of a batch without a positive, and without a negative, example: the same as one by one.
+    loss = losses.L1HingeLoss()
+    assert float(loss([0, 0], [0.5, 0.5])) == float(loss([-1, -1], [0.5, 0.5])) == 1.5
+    assert float(loss([1, 1], [0.5, 0.5])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "wrong"),
+    [("auto", 0.5), ("auto", 2), ("signed", 0), ("binary", -1), ("soft", 1.5), ("soft", -1), ("auto", np.nan)],
+)
+def test_labels_outside_of_the_coding_are_refused(labels, wrong):
+    loss = losses.LogitMarginLoss(labels=labels)
+    with pytest.raises(ValueError, match="Expected labels that are"):
+        loss([1, wrong], [0.5, 0.5])
+    if labels != "soft":
+        assert np.isnan(loss(tf.constant([1.0, wrong]), tf.constant([0.5, 0.5])))
+
+
+def test_soft_labels_are_an_expectation():
+    loss = losses.LogitMarginLoss(labels="soft")
+    f = np.array([0.5, -2.0, 3.0], "float32")
+    expected = keras.losses.BinaryCrossentropy(from_logits=True)(np.array([0.9, 0.2, 1.0]), f)
+    assert float(loss([0.9, 0.2, 1.0], f)) == pytest.approx(float(expected), rel=1e-6)
+    assert float(losses.ExpLoss(labels="soft")([1.0], [1e4])) == 0
+
+
+def test_shapes_never_broadcast():
+    y, f = np.array([1, 0, 1, 0]), np.arange(4, dtype="float32")
+    loss = losses.L1HingeLoss(reduction=None)
+    expected = loss(y, f)
+    assert expected.shape == (4,)
+    for true, predicted in ((y, f[:, None]), (y[:, None], f), (y[:, None], f[:, None])):
+        np.testing.assert_array_equal(loss(true, predicted), expected)
+    weights = np.array([1, 2, 3, 4.0])
+    for predicted in (f, f[:, None]):
+        assert float(losses.L1HingeLoss()(y, predicted, weights)) == pytest.approx(float(np.mean(weights * expected)))
+    for true, predicted in (
+        ((4,), (4, 2)),
+        ((4,), (3,)),
+        ((4, 1), (4, 2)),
+        ((1,), (4,)),
+        ((4, 2, 1), (4,)),
+        ((), (4,)),
+    ):
+        with pytest.raises(ValueError, match="Expected labels of the shape"):
+            loss(np.ones(true), np.ones(predicted, "float32"))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None)), tf.TensorSpec((None, None))])
+    def unknown(true, predicted):
+        return loss(true, predicted)
+
+    assert unknown(y[:, None].astype("float32"), f[:, None]).shape == (4,)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        unknown(np.ones((4, 1), "float32"), np.ones((4, 3), "float32"))
+
+
+def test_masks_leave_out_and_their_labels_do_not_matter():
+    f = tf.constant([[0.5, 7.0], [0.2, 0.4]])
+    f._keras_mask = tf.constant([[True, False], [True, True]])
+    y = np.array([[1, -100], [0, 1]])
+    # Values are averaged over the last axis, so a mask of time steps comes with an axis of features.
+    f3 = tf.expand_dims(f, -1)
+    f3._keras_mask = f._keras_mask
+    assert float(losses.L1HingeLoss()(y[..., None], f3)) == pytest.approx((0.5 + 1.2 + 0.6) / 3)
+    f3._keras_mask = tf.zeros((2, 2), "bool")
+    assert float(losses.L1HingeLoss()(y[..., None], f3)) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtype_and_configuration_round_trip(dtype):
+    for loss in (
+        *(losses.get(name, dtype=dtype, labels="binary", reduction="sum", name="mine") for name in NAMES),
+        losses.SmoothedL1HingeLoss(0.3, dtype=dtype, labels="binary", reduction="sum", name="mine"),
+        losses.DWDMarginLoss(q=2.5, dtype=dtype, labels="binary", reduction="sum", name="mine"),
+    ):
+        text = json.dumps(keras.saving.serialize_keras_object(loss))
+        restored = keras.saving.deserialize_keras_object(json.loads(text))
+        assert type(restored) is type(loss) and restored.get_config() == loss.get_config()
+        assert restored.dtype == dtype == loss(Y, F).dtype.name
+        assert losses.get(json.loads(text))(Y, F) == keras.losses.get(json.loads(text))(Y, F) == loss(Y, F)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 0.0, float("nan"), "one", True, None])
+def test_gamma_and_q_must_be_positive(wrong):
+    with pytest.raises(ValueError, match="`gamma` to be a number greater than 0"):
+        losses.SmoothedL1HingeLoss(gamma=wrong)
+    with pytest.raises(ValueError, match="`q` to be a number greater than 0"):
+        losses.DWDMarginLoss(q=wrong)
+
+
+def test_a_wrong_coding_is_refused():
+    with pytest.raises(ValueError, match="`labels` to be one of 'auto', 'signed', 'binary', 'soft'"):
+        losses.ExpLoss(labels="boolean")
+
+
+def small_model(policy=None):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((2,))
+    hidden = keras.layers.Dense(4, activation="tanh", dtype=policy)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(1, dtype=policy)(hidden))
+
+
+def toy():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 2)).astype("float32")
+    return x, (x[:, 0] > 0).astype("int32")
+
+
+@pytest.mark.parametrize("name", ["perceptron", "dwd_margin", "sigmoid"])
+def test_training_lowers_the_loss_and_the_model_loads(name, tmp_path):
+    x, y = toy()
+    model = small_model()
+    model.compile("adam", losses.get(name), metrics=[losses.MarginMetric("zero_one")])
+    before = model.evaluate(x, y, verbose=0)[0]
+    model.fit(x, y, epochs=3, batch_size=16, verbose=0, class_weight={0: 1.0, 1: 2.0})
+    after = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert after["loss"] < before
+    predicted = model.predict(x, verbose=0)[:, 0]
+    assert after["zero_one"] == pytest.approx(np.mean(np.where(y == 1, predicted, -predicted) < 0), abs=1e-6)
+    if name == "dwd_margin":
+        model.save(tmp_path / "model.keras")
+        restored = keras.saving.load_model(tmp_path / "model.keras")
+        assert type(restored.loss) is losses.DWDMarginLoss
+        assert restored.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(after)
+
+
+def test_mixed_precision_computes_the_loss_in_float32():
+    x, y = toy()
+    model = small_model("mixed_float16")
+    model.compile("adam", losses.ExpLoss())
+    history = model.fit(x * 100, y, epochs=1, verbose=0).history
+    assert losses.ExpLoss().dtype == "float32" and np.isfinite(history["loss"][0])
+
+
+def test_the_share_of_mistakes_evaluates_but_does_not_train():
+    x, y = toy()
+    model = small_model()
+    model.compile("adam", losses.ZeroOneLoss())
+    assert 0 <= model.evaluate(x, y, verbose=0) <= 1
+    with pytest.raises(ValueError, match="train with LogitMarginLoss or L1HingeLoss and add MarginMetric"):
+        model.fit(x, y, epochs=1, verbose=0)
+    assert float(losses.ZeroOneLoss()([1, 0], [-0.0, 0.0])) == 0
+
+
+COMPILED = ("L1HingeLoss", "DWDMarginLoss(2)", "ExpLoss")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in COMPILED else pytest.param(name, marks=pytest.mark.slow) for name in TRAINABLE]
+)
+def test_one_kernel_and_one_trace(name):
+    traces = []
+
+    @tf.function(jit_compile=True)
+    def step(y, f):
+        traces.append(1)
+        with tf.GradientTape() as tape:
+            tape.watch(f)
+            loss = CASES[name](y, f)
+        return loss, tape.gradient(loss, f)
+
+    y, f = tf.constant([1.0, 0.0, 1.0]), tf.constant([0.25, 0.5, -3.0])
+    for scale in (1.0, 2.0):
+        value, gradient = step(y, f * scale)
+        signed = np.array([1, -1, 1.0])
+        np.testing.assert_allclose(value, np.mean(CASES[name].value(signed * f * scale)), rtol=1e-5)
+        np.testing.assert_allclose(
+            gradient, signed * CASES[name].derivative(signed * f * scale) / 3, rtol=1e-4, atol=1e-7
+        )
+    assert len(traces) == 1
+
+
+def test_the_metric_is_the_mean_of_everything_seen():
+    metric = losses.MarginMetric(losses.L1HingeLoss(), name="hinge")
+    y = np.array([[0, 1, 0, 1], [0, 0, 1, 1]])
+    f = np.array([[-0.3, 0.2, -0.1, 1.6], [-0.25, -1, 0.5, 0.6]], "float32")
+    metric.update_state(y[:1], f[:1])
+    metric.update_state(y[1:], f[1:])
+    assert float(metric.result()) == pytest.approx(0.50625)
+    metric.reset_state()
+    metric.update_state(y, f, sample_weight=[1.5, 2.0])
+    assert float(metric.result()) == pytest.approx(0.49286, abs=1e-5)
+    squared = losses.MarginMetric("l2_hinge")
+    squared.update_state(y, f)
+    assert float(squared.result()) == pytest.approx(0.36406, abs=1e-5)
+    restored = losses.MarginMetric.from_config(json.loads(json.dumps(metric.get_config())))
+    restored.update_state(y, f)
+    assert restored.name == "hinge" and float(restored.result()) == pytest.approx(0.50625)
+    with pytest.raises(ValueError, match="Expected a loss of"):
+        losses.MarginMetric("accuracy")
