@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 
@@ -46,12 +47,12 @@ def fraction(value: object, name: str) -> float:
 
 
 def positive_number(value: object, name: str) -> float:
-    """`value` as a float greater than 0.
+    """`value` as a finite float greater than 0.
 
     Raises:
         ValueError: if it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise ValueError(f"Expected `{name}` to be a number greater than 0. Received {value!r}.")
     return float(value)
 

@@ -26,6 +26,8 @@ AXES: dict[str, tuple[str, float, float]] = {
 # The network that takes these arguments; the size of its name is replaced by them.
 MODEL = "x3d_m"
 MOST_TRIALS = 6
+# Frame rates are kept to a hundredth, as a folder's name shows them.
+RATE_DIGITS, RATE_GRID = 2, 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Network:
             value = getattr(self, field)
             if not value > 0 or not math.isclose(value / grid, round(value / grid), abs_tol=1e-6):
                 raise InputError(f"Expected {field} to be a positive multiple of {grid}. Received {value}.")
-        if not 0 < self.frame_rate < math.inf:
-            raise InputError(f"Expected frame_rate to be a positive number. Received {self.frame_rate}.")
+        if not RATE_GRID <= self.frame_rate < math.inf:
+            raise InputError(f"Expected frame_rate to be at least {RATE_GRID} a second. Received {self.frame_rate}.")
 
     @property
     def name(self) -> str:
@@ -91,7 +93,7 @@ class Network:
         if field == "frames":
             growth = moved["frames"] / self.frames
             share = 1.0 if axis == "frame rate" else 0.5
-            moved["frame_rate"] = round(self.frame_rate * growth**share, 2)
+            moved["frame_rate"] = round(self.frame_rate * growth**share, RATE_DIGITS)
         return dataclasses.replace(self, **moved)
 
 

@@ -30,6 +30,8 @@ from tools.training.run_folder import compare
 RESULT = "expansion.json"
 PICTURE = "expansion.png"
 CANDIDATES = "candidates"
+# Beyond it the width alone grows to networks that no memory holds.
+LARGEST_GROWTH = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class ExpansionConfig:
             candidate's, and its `overrides` are arguments that are none of the axes', such as dropout.
         target: multiply-adds of one clip.
         base: where the search begins.
-        growth: factor of the multiply-adds of a step, above 1; the paper's is 2.
+        growth: factor of the multiply-adds of a step, above 1 and at most 10; the paper's is 2.
         fc1_units: channels of the layer before the classifier, which no axis changes; the paper's are 2048.
         seeds: trainings of a candidate, with the seeds from that of `training` on; the mean accuracy decides.
         contraction: take the last step back as far as needed for at most `target`.
@@ -152,8 +154,8 @@ def check(config: ExpansionConfig) -> None:
     taken = sorted(set(config.training.overrides) & set(config.base.arguments()))
     if taken:
         raise InputError(f"Expected no argument that the axes decide. Received {', '.join(taken)}.")
-    if not 1 < config.growth < math.inf:
-        raise InputError(f"Expected growth to be above 1. Received {config.growth}.")
+    if not 1 < config.growth <= LARGEST_GROWTH:
+        raise InputError(f"Expected growth to be above 1 and at most {LARGEST_GROWTH}. Received {config.growth}.")
     if config.seeds < 1:
         raise InputError(f"Expected seeds to be at least 1. Received {config.seeds}.")
 

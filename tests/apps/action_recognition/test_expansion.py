@@ -235,6 +235,7 @@ def test_an_interrupted_search_goes_on_and_trains_nothing_twice(config, training
     [
         ({"target": 1000}, "target_multiply_adds to be more than those of the base"),
         ({"growth": 1.0}, "growth to be above 1"),
+        ({"growth": 1000.0}, "growth to be above 1 and at most 10. Received 1000.0"),
         ({"seeds": 0}, "seeds to be at least 1"),
         ({"fc1_units": 0}, "fc1_units"),
     ],
