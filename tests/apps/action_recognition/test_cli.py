@@ -112,7 +112,7 @@ def test_train_reads_its_flags(kapps, motion_videos, tmp_path):
 
 
 def test_resume_without_a_folder_or_with_other_flags(kapps, trained_run, tmp_path):
-    assert kapps("train", "--output", tmp_path / "new", "--resume")[0] == 1
+    assert kapps("train", "--output", tmp_path / "new", "--resume")[0] == 2
     status, out, err = kapps("train", "--output", trained_run, "--resume", "--epochs", 9)
     assert status == 1 and out == "" and "training.epochs is 2 in the run and 9 now" in err.splitlines()[-1]
 
