@@ -1,6 +1,6 @@
 """Transfer from images: a frozen 2-D network teaches a 3-D one by correspondence, without labels.
 
-Diba et al., "Temporal 3D ConvNets: New Architecture and Transfer Learning for Video Classification" (2017), section 4.
+Diba et al., "Temporal 3D ConvNets: New Architecture and Transfer Learning for Video Classification" (2017).
 
     frames --> teacher, frozen --> mean over frames --+
                                                       +--> concatenate --> 512 --> 128 --> match or no match

@@ -28,7 +28,7 @@ from tools.training.run_folder import BEST, CONFIGURATION
 
 APPLICATION = "action_recognition_transfer"
 STUDENT = "student.keras"
-# Of the paper; the student has no other layers of its own beside its backbone.
+# Of rekon's T3D-keras: the authors published no code of the transfer.
 HIDDEN = (512, 128)
 # The student is a backbone that answers with one vector a clip.
 OUTPUTS = {"include_top": False, "pooling": "avg"}
@@ -287,8 +287,7 @@ def _seen(
 def pair_network(student: keras.Model, teacher_features: int, dropout: float) -> keras.Model:
     """The student and the layers that compare its features with the teacher's.
 
-    Both are concatenated and normalised over the batch, because two networks need not answer in one unit; the paper
-    does not speak of this.
+    Both are concatenated and normalised over the batch, because two networks need not answer in one unit.
 
     Args:
         student: from clips to features (batch, F).
