@@ -85,8 +85,8 @@ def video_shape(model: str, input_shape: Sequence[int | None]) -> tuple[int, int
         if channels == 2:
             kind = f"optical flow; only a network of RGB, such as {model.removesuffix('_flow')}, sees them"
         raise InputError(
-            f"Expected a model that takes RGB, (frames, height, width, 3). Received {model!r} of {tuple(input_shape)}: "
-            f"videos are not turned into {kind}."
+            f"Expected a model that takes RGB, input_shape (frames, height, width, 3). Received {model!r} of "
+            f"{tuple(input_shape)}: videos are not turned into {kind}."
         )
     if None in lengths:
         raise InputError(
