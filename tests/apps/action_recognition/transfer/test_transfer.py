@@ -9,18 +9,15 @@ import pytest
 
 from apps.action_recognition import cli_transfer, models
 from apps.action_recognition.checkpoints import load
-from apps.action_recognition.data import ClipSpec, VideoList
-from apps.action_recognition.data.clips import moment_frames, random_clip
-from apps.action_recognition.data.unlabelled import load_unlabelled
+from apps.action_recognition.data import ClipSpec
+from apps.action_recognition.data.clips import random_clip
 from apps.action_recognition.runs import load_run
 from apps.action_recognition.training import TrainingConfig, train
 from apps.action_recognition.transfer import (
     TransferConfig,
     config_of,
-    load_teacher,
     pair_dataset,
     pair_network,
-    teacher_features,
     transfer,
 )
 from apps.action_recognition.transfer import training as training_module
@@ -30,143 +27,6 @@ from apps.cli import main
 from tools.errors import InputError
 
 SPEC = ClipSpec(frames=8, size=(16, 16), frame_rate=8.0)
-STUDENT = {"input_shape": (8, 16, 16, 3), "widths": (4, 4, 8, 8)}
-
-
-@pytest.fixture(scope="module")
-def teacher_file(tmp_path_factory):
-    """A network of images with a batch normalisation, whose moving statistics are not those of any batch."""
-    keras.utils.set_random_seed(0)
-    frame = keras.Input((16, 16, 3), name="frame")
-    x = keras.layers.Rescaling(1 / 255)(frame)
-    x = keras.layers.Conv2D(6, 3, strides=2, name="convolution")(x)
-    x = keras.layers.BatchNormalization(name="normalization")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    model = keras.Model(frame, keras.layers.Dense(5, activation="softmax", name="classes")(x))
-    model.get_layer("normalization").moving_mean.assign(np.linspace(-1, 1, 6))
-    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
-    model.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def videos(motion_videos):
-    return load_unlabelled(motion_videos)
-
-
-@pytest.fixture(scope="module")
-def config(motion_videos, teacher_file):
-    return TransferConfig(
-        data=str(motion_videos),
-        teacher=str(teacher_file),
-        validation_fraction=0.34,
-        model="r2plus1d_tiny",
-        overrides=STUDENT,
-        frame_rate=8.0,
-        teacher_layer="pool",
-        teacher_frames=3,
-        moments=2,
-        dropout=0.5,
-        epochs=3,
-        batch_size=3,
-        seed=7,
-    )
-
-
-@pytest.fixture(scope="module")
-def taught(config, tmp_path_factory):
-    """A finished run; tests only read it."""
-    folder = tmp_path_factory.mktemp("runs") / "taught"
-    transfer(config, folder)
-    return folder
-
-
-# === Teacher ===
-
-
-def test_the_teacher_is_frozen_and_in_inference_mode(teacher_file):
-    teacher = load_teacher(teacher_file, layer="normalization")
-    assert not teacher.model.trainable_variables
-    frames = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
-    whole = keras.saving.load_model(teacher_file)
-    x = whole.get_layer("convolution")(frames.astype(np.float32) / 255)
-    normalization = whole.get_layer("normalization")
-    expected = np.asarray(normalization(x, training=False)).mean(axis=(1, 2))
-    np.testing.assert_allclose(teacher(frames), expected, rtol=1e-4, atol=1e-5)
-    assert np.abs(np.asarray(normalization(x, training=True)).mean(axis=(1, 2)) - expected).max() > 0.1
-    np.testing.assert_allclose(teacher.model.get_layer("normalization").moving_mean, np.linspace(-1, 1, 6))
-
-
-def test_the_teacher_gets_the_normalisation_it_asks_for(teacher_file):
-    plain, other = load_teacher(teacher_file), load_teacher(teacher_file, preset="caffe_tsn")
-    frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    bgr = frames[..., ::-1].astype(np.float32) - np.float32([104, 117, 123])
-    np.testing.assert_allclose(other(frames), np.asarray(plain.model(bgr)), rtol=1e-4)
-
-
-def test_features_are_means_over_the_frames_of_a_clip_and_kept(teacher_file, videos, tmp_path, monkeypatch):
-    teacher, few = load_teacher(teacher_file), videos.subset([0, 5, 9])
-    features = teacher_features(teacher, few, SPEC, 2, 3, tmp_path / "seen")
-    assert features.shape == (3, 2, 5)
-    frames = moment_frames(few.paths[1], SPEC, 0.75, (16, 16), 3)
-    np.testing.assert_allclose(features[1, 1], teacher(frames).mean(axis=0), rtol=1e-5)
-    monkeypatch.setattr(type(teacher), "__call__", lambda self, frames: pytest.fail("computed again"))
-    np.testing.assert_array_equal(teacher_features(teacher, few, SPEC, 2, 3, tmp_path / "seen"), features)
-
-
-def test_the_teacher_sees_the_frames_of_the_clip(videos):
-    """At the student's size and with as many frames, what the teacher sees is the clip itself."""
-    path = videos.paths[3]
-    for moment in (0.25, 0.75):
-        frames = moment_frames(path, SPEC, moment, SPEC.size, SPEC.frames)
-        clip = random_clip(path, SPEC, PLAIN, np.random.default_rng(0), moment)
-        np.testing.assert_array_equal(SPEC.rules.normalise(frames), clip)
-    some = moment_frames(path, SPEC, 0.75, SPEC.size, 2)
-    np.testing.assert_array_equal(some, frames[[2, 6]])
-
-
-def test_an_unreadable_video_is_named_and_left_out(teacher_file, videos, tmp_path, config, capsys):
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no video")
-    mixed = VideoList((videos.paths[0], str(broken), videos.paths[1]), (0, 0, 0), ("video",))
-    features, kept, unseen = training_module._seen(load_teacher(teacher_file), mixed, SPEC, config, tmp_path / "seen")
-    assert features.shape == (2, 2, 5) and kept.paths == (videos.paths[0], videos.paths[1])
-    assert unseen[0][0] == str(broken) and f"skipped: {broken}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"layer": "conv9"}, r"Expected a layer of the teacher .*pool, classes. Received 'conv9'"),
-        ({"preset": "imagenet"}, r"Expected the preset to be one of torchvision"),
-    ],
-)
-def test_refused_choices(teacher_file, arguments, message):
-    with pytest.raises(InputError, match=message):
-        load_teacher(teacher_file, **arguments)
-
-
-def test_refused_teachers(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(InputError, match="fetch it by `kapps action-recognition weights get vgg16_imagenet`"):
-        load_teacher("vgg16_imagenet")
-    for name, found in (("nowhere.keras", "no such file"), ("text.keras", "another file")):
-        (tmp_path / "text.keras").write_text("text")
-        with pytest.raises(InputError, match=rf"vgg16_imagenet or a whole .keras file. Received .*{name}: {found}"):
-            load_teacher(tmp_path / name)
-    clips = keras.Sequential([keras.Input((8, 16, 16, 3)), keras.layers.GlobalAveragePooling3D()])
-    clips.save(tmp_path / "clips.keras")
-    with pytest.raises(InputError, match=r"to take frames \(batch, height, width, 3\). Received \(None, 8, 16"):
-        load_teacher(tmp_path / "clips.keras")
-    pooled = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 9)])
-    pooled.save(tmp_path / "pooled.keras")
-    assert load_teacher(tmp_path / "pooled.keras", side=9).size == (9, 9)
-    with pytest.raises(InputError, match=r"pooled.keras can take. Received \(8, 8\): too small"):
-        load_teacher(tmp_path / "pooled.keras", side=8)
-    unsafe = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Lambda(lambda x: x)])
-    unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(InputError, match=r"unsafe.keras to be a model of Keras' own layers"):
-        load_teacher(tmp_path / "unsafe.keras")
 
 
 # === Pairs ===
@@ -284,14 +144,14 @@ def test_a_run_reports_and_hands_on_the_student(taught, config, motion_videos, t
     assert report["validation_videos"] == 4 and report["videos"] == 8 and len(report["history"]) == 3
     assert {"accuracy", "val_accuracy"} <= report["history"][0].keys()
     assert config_of(json.loads((taught / "config.json").read_text())) == dataclasses.replace(
-        config, overrides={key: list(value) for key, value in STUDENT.items()}
+        config, overrides={key: list(value) for key, value in config.overrides.items()}
     )
     student = keras.models.load_model(taught / "student.keras")
     best = keras.models.load_model(taught / "best.keras").get_layer(student.name)
     for own, expected in zip(student.get_weights(), best.get_weights(), strict=True):
         np.testing.assert_array_equal(own, expected)
 
-    model = models.create("r2plus1d_tiny", **STUDENT, classes=3)
+    model = models.create("r2plus1d_tiny", **config.overrides, classes=3)
     load(model, taught, classifier=False)
     trunk = keras.Model(model.input, model.get_layer("global_pool").output)
     clip = np.random.default_rng(0).standard_normal((2, 8, 16, 16, 3)).astype(np.float32)
@@ -304,7 +164,7 @@ def test_a_run_reports_and_hands_on_the_student(taught, config, motion_videos, t
     start = TrainingConfig(
         data=str(motion_videos),
         model="r2plus1d_tiny",
-        overrides=STUDENT,
+        overrides=config.overrides,
         weights=str(taught),
         fresh_classifier=True,
         validation_fraction=0.0,
@@ -312,7 +172,7 @@ def test_a_run_reports_and_hands_on_the_student(taught, config, motion_videos, t
         batch_size=6,
     )
     train(start, tmp_path / "run")
-    again = models.create("r2plus1d_tiny", **STUDENT, classes=3)
+    again = models.create("r2plus1d_tiny", **config.overrides, classes=3)
     load(again, tmp_path / "run")
 
 
@@ -408,34 +268,3 @@ def test_the_command_reads_its_flags(motion_videos, teacher_file, tmp_path, caps
     assert main(line) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["validation_videos"] == 12 and "teaching r2plus1d_tiny by" in err
-
-
-# === Lists without labels ===
-
-
-def test_lists_without_labels(motion_videos, videos, tmp_path):
-    assert len(videos) == 12 and set(videos.labels) == {0}
-    (tmp_path / "list.csv").write_text(f"Path, label\n{videos.paths[4]}, up\n{videos.paths[2]},\n")
-    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in videos.paths[:2]))
-    assert load_unlabelled(tmp_path / "list.csv").paths == (videos.paths[4], videos.paths[2])
-    assert load_unlabelled(tmp_path / "list.txt").paths == videos.paths[:2]
-    (tmp_path / "relative.txt").write_text("left/000.mp4\n")
-    assert load_unlabelled(tmp_path / "relative.txt", root=motion_videos).paths == (
-        str(motion_videos / "left/000.mp4"),
-    )
-
-
-def test_lists_that_are_none(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "list.csv").write_text("file\na.mp4\n")
-    (tmp_path / "none.txt").write_text("\n")
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
-    for name, message in {
-        "empty": "Expected videos in .*empty. Received none",
-        "list.csv": "to have a column 'path'. Received columns file",
-        "none.txt": "Expected videos in",
-        "bytes.txt": "to be text in UTF-8",
-        "nowhere": "nowhere: not found",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            load_unlabelled(tmp_path / name)
