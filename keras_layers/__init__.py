@@ -1,6 +1,8 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
+from keras_layers.contrastive import KeyQueue, MomentumContrast
+from keras_layers.graph import GINConv, GraphReadout, JumpingKnowledgeReadout, LightGCNPropagation
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
     CenteredIdentity,
@@ -26,10 +28,16 @@ __all__ = [
     "Conv2Plus1D",
     "FramePadding",
     "FrameRateResampling",
+    "GINConv",
+    "GraphReadout",
     "InflatedInception",
     "InverseLink",
+    "JumpingKnowledgeReadout",
+    "KeyQueue",
     "LateralConnection",
+    "LightGCNPropagation",
     "MinimumLengths",
+    "MomentumContrast",
     "PiecewiseLinear",
     "RandomFourierFeatures",
     "SelfGating",

@@ -12,6 +12,7 @@ import dataclasses
 import inspect
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -49,9 +50,52 @@ class LayerCase:
     def inputs(self) -> np.ndarray:
         return np.random.default_rng(0).standard_normal(self.input_shape).astype(np.float32)
 
+    def free_shape(self) -> tuple[int | None, ...]:
+        """The input shape with None for every free axis."""
+        return _freed(self.input_shape, self.free_axes)
+
+    def symbols(self, shape: tuple[int | None, ...]) -> Any:
+        """A symbolic input of this shape."""
+        return keras.Input(batch_shape=shape, name="inputs", dtype="float32")
+
     def model(self, layer: keras.layers.Layer | None = None) -> keras.Model:
-        inputs = keras.Input(self.input_shape[1:], name="inputs", dtype="float32")
+        inputs = self.symbols(_freed(self.input_shape, (0,)))
         return keras.Model(inputs, (layer or self.make())(inputs))
+
+
+@dataclasses.dataclass(frozen=True)
+class SeveralInputsCase(LayerCase):
+    """A layer that takes a list of inputs.
+
+    Attributes:
+        input_shape: of each input, with its first axis.
+        free_axes: of each input.
+        values: makes the arrays; their types are those of the inputs.
+    """
+
+    input_shape: tuple[tuple[int, ...], ...]
+    free_axes: tuple[tuple[int, ...], ...] = ()
+    values: Callable[[], list[np.ndarray]] = list
+
+    def inputs(self) -> list[np.ndarray]:
+        return self.values()
+
+    def free_shape(self) -> list[tuple[int | None, ...]]:
+        return [_freed(shape, axes) for shape, axes in zip(self.input_shape, self.free_axes, strict=True)]
+
+    def symbols(self, shape: list[tuple[int | None, ...]]) -> list[Any]:
+        return [
+            keras.Input(batch_shape=one, name=f"input_{number}", dtype=str(array.dtype))
+            for number, (one, array) in enumerate(zip(shape, self.values(), strict=True))
+        ]
+
+    def model(self, layer: keras.layers.Layer | None = None) -> keras.Model:
+        inputs = self.symbols(self.free_shape())
+        return keras.Model(inputs, (layer or self.make())(inputs))
+
+
+def _freed(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int | None, ...]:
+    return tuple(None if axis in axes else length for axis, length in enumerate(shape))
 
 
 def name_of(case_or_check: Any) -> str:
@@ -103,10 +147,10 @@ def check_shapes(case: LayerCase, tmp_path: pathlib.Path) -> None:
     told = layer.compute_output_shape(case.input_shape)
     assert not layer.built
     assert tuple(layer(case.inputs()).shape) == tuple(told)
-    assert tuple(case.make()(keras.Input(batch_shape=case.input_shape)).shape) == tuple(told)
+    assert tuple(case.make()(case.symbols(case.input_shape)).shape) == tuple(told)
 
-    free = tuple(None if axis in case.free_axes else length for axis, length in enumerate(case.input_shape))
-    symbolic = tuple(case.make()(keras.Input(batch_shape=free)).shape)
+    free = case.free_shape()
+    symbolic = tuple(case.make()(case.symbols(free)).shape)
     assert symbolic == tuple(case.make().compute_output_shape(free))
     assert all(length in (None, known) for length, known in zip(symbolic, told, strict=True))
     free_layer = case.make()
@@ -123,10 +167,12 @@ def check_precision(case: LayerCase, tmp_path: pathlib.Path) -> None:
         outputs = layer(case.inputs())
         policy = keras.dtype_policies.get(name)
         assert keras.backend.standardize_dtype(outputs.dtype) == policy.compute_dtype
-        assert case.make(dtype=name)(keras.Input(case.input_shape[1:])).dtype == policy.compute_dtype
+        assert case.make(dtype=name)(case.symbols(case.free_shape())).dtype == policy.compute_dtype
         assert {inner.compute_dtype for inner in layer._flatten_layers()} == {policy.compute_dtype}
         if policy.variable_dtype == "float32":
-            assert {weight.dtype for weight in layer.weights} <= {"float32"}
+            assert {weight.dtype for weight in layer.weights if keras.backend.is_float_dtype(weight.dtype)} <= {
+                "float32"
+            }
         assert {weight.dtype for weight in layer.weights if "moving" in weight.path} <= {"float32"}
         copy_weights(reference, layer)
         error = np.abs(np.asarray(layer(case.inputs())).astype(np.float32) - expected).max()
@@ -147,8 +193,11 @@ def check_training(case: LayerCase, tmp_path: pathlib.Path) -> None:
     model = case.model()
     before = [weight.numpy().copy() for weight in model.trainable_weights]
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
-    targets = np.random.default_rng(2).standard_normal(model.compute_output_shape(case.input_shape))
-    model.fit(case.inputs(), targets, batch_size=case.input_shape[0], verbose=0)
+    targets = np.random.default_rng(2).standard_normal(model(case.inputs()).shape)
+    # As one batch of a dataset: of arrays Keras would ask that all inputs be equally long.
+    inputs = case.inputs()
+    batch = (tuple(inputs) if isinstance(inputs, list) else inputs, targets)
+    model.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0)
     for weight, old in zip(model.trainable_weights, before, strict=True):
         assert np.isfinite(weight.numpy()).all(), weight.path
         assert np.any(weight.numpy() != old), weight.path
