@@ -33,8 +33,8 @@ class MomentumContrast(keras.layers.Layer):
     label 0 for every example. The encoder to keep is `.encoder`.
 
     Args:
-        encoder: a Functional or Sequential model of one output (batch, channels), best of norm 1. It is not copied: this
-            model is trained.
+        encoder: a Functional or Sequential model of one output (batch, channels), best of norm 1. This model is
+            trained, not a copy.
         queue_size: keys in the queue. Default 16384.
         momentum: how much of itself the key encoder keeps in a step. Default 0.999.
         seed: of the queue at the start. Default None.
