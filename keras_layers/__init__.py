@@ -2,6 +2,7 @@
 
 from keras_layers import losses
 from keras_layers.contrastive import KeyQueue, MomentumContrast
+from keras_layers.embedding import RowEmbedding
 from keras_layers.graph import GINConv, GraphReadout, JumpingKnowledgeReadout, LightGCNPropagation
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
@@ -40,6 +41,7 @@ __all__ = [
     "MomentumContrast",
     "PiecewiseLinear",
     "RandomFourierFeatures",
+    "RowEmbedding",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",
