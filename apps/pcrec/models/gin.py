@@ -1,7 +1,7 @@
 """Graph isomorphism networks: the encoder that is pre-trained, and the classifier of whole graphs.
 
-Both take graphs as one disjoint union with a list of edges, for training; or, with `nodes`, one padded graph an example,
-for files of fixed shapes. Both forms have the same weights in the same order.
+Both take graphs as one disjoint union with a list of edges, for training; or, with `nodes`, one padded graph
+an example, for files of fixed shapes. Both forms have the same weights in the same order.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def GINEncoder(
             +--> pool, dense, dropout             +--> ...            +--> ... --> sum --> norm 1
     ```
 
-    Inputs: positions (nodes, input_shape[0]), degrees (nodes,) int32 and seeds (nodes, 1) of each node, edges (edges, 2)
-    int32 and graphs (nodes,) int32, as `apps.pcrec.sampling.Views.inputs` gives them. With `nodes` every example is one
-    padded graph: positions (nodes, input_shape[0]), degrees (nodes,), seeds (nodes, 1), adjacency (nodes, nodes) and
-    mask (nodes,).
+    Inputs: positions (nodes, input_shape[0]), degrees (nodes,) int32 and seeds (nodes, 1) of each node, edges
+    (edges, 2) int32 and graphs (nodes,) int32, as `apps.pcrec.sampling.Views.inputs` gives them. With `nodes` every
+    example is one padded graph: positions (nodes, input_shape[0]), degrees (nodes,), seeds (nodes, 1), adjacency
+    (nodes, nodes) and mask (nodes,).
 
     Args:
         input_shape: (positional features,).
