@@ -30,7 +30,7 @@ class MomentumContrast(keras.layers.Layer):
     scales. Dropout is off in the key encoder. Outside of training nothing moves, and both use their moving statistics.
 
     The layer works in `fit`, with `InfoNCE` (or sparse cross-entropy of the similarities over the temperature) and the
-    label 0 for every example. The encoder to keep is `.encoder`.
+    label 0 for every example, on one replica, as its `KeyQueue`. The encoder to keep is `.encoder`.
 
     Args:
         encoder: a Functional or Sequential model of one output (batch, channels), best of norm 1. This model is
@@ -78,7 +78,9 @@ class MomentumContrast(keras.layers.Layer):
         self.encoder = encoder
         self.momentum = validation.fraction(momentum, "momentum")
         self.queue = KeyQueue(queue_size, seed, dtype=self.dtype_policy, name="queue")
-        self.key_encoder = type(encoder).from_config(encoder.get_config())
+        # PyTorch clears gradients by the paths of variables: with one path for two, those of the encoder would add up.
+        with keras.name_scope("key_encoder"):
+            self.key_encoder = type(encoder).from_config(encoder.get_config())
         self.synchronize()
         for layer in self.key_encoder._flatten_layers():
             if isinstance(layer, _DROPOUTS):

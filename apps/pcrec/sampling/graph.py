@@ -53,15 +53,18 @@ class Graph:
         low, high = np.minimum(*ends), np.maximum(*ends)
         if len(low) and (low.min() < 0 or high.max() >= nodes):
             raise InputError(f"Expected ends of edges from 0 to {nodes - 1}. Received {low.min()} to {high.max()}.")
-        keys = np.sort(low * nodes + high)
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
-        low, high = np.divmod(keys, nodes)
+        keys = low * nodes
+        keys += high
+        keys.sort()
+        low, high = np.divmod(keys[_first_of_each(keys)], nodes)
+        del keys, ends
         if left is not None and len(low) and (low.max() >= left or high.min() < left):
             raise InputError(
                 f"Expected every edge to lead from a node below {left} to one from {left} on. Received one that stays "
                 "on a side."
             )
-        low, high = low[low != high], high[low != high]
+        if (low == high).any():
+            low, high = low[low != high], high[low != high]
         degrees = np.bincount(low, minlength=nodes) + np.bincount(high, minlength=nodes)
         offsets, neighbours = _rows(np.concatenate([low, high]), np.concatenate([high, low]), nodes)
         swap = degrees[low] > degrees[high]
@@ -127,11 +130,18 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(starts - (ends - counts), counts)
 
 
+def _first_of_each(values: np.ndarray) -> np.ndarray:
+    """Of ascending values, where each occurs first."""
+    first = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return first
+
+
 def _whole_numbers(values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise InputError(f"Expected a list of integers. Received {array.dtype} of shape {array.shape}.")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def _rows(owners: np.ndarray, others: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:

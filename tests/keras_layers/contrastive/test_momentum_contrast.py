@@ -56,7 +56,7 @@ def pretraining(momentum=0.9, **options):
 
 
 def parameters(model):
-    return {w.path.split("/", 1)[-1]: w.numpy().copy() for w in model.weights if "moving" not in w.path}
+    return {w.path.removeprefix("key_encoder/"): w.numpy().copy() for w in model.weights if "moving" not in w.path}
 
 
 def test_the_copy_begins_equal_and_follows_by_the_formula():
@@ -106,6 +106,11 @@ def test_statistics_are_the_copys_own():
     hidden = layer.key_encoder.get_layer("hidden")(second + 3.0).numpy()
     np.testing.assert_allclose(key, 0.5 * before + 0.5 * hidden.mean(0), rtol=1e-4, atol=1e-5)
     assert np.abs(own - key).max() > 0.1
+
+
+def test_every_weight_has_a_path_of_its_own():
+    model, _ = pretraining()
+    assert len({weight.path for weight in model.weights}) == len(model.weights)
 
 
 def test_dropout_is_off_in_the_copy_alone():
