@@ -53,8 +53,8 @@ def compare(first: list[Evaluation], second: list[Evaluation], draws: int, seed:
         seed: of the resamplings.
 
     Returns:
-        By measure: "users" (bootstrap over the users, each averaged over the seeds) and, with two seeds or more, "seeds"
-        (paired t-test).
+        By measure: "users" (bootstrap over the users, each averaged over the seeds) and, with two seeds or more,
+        "seeds" (paired t-test).
     """
     result = {}
     for name in first[0].values:

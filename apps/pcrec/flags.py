@@ -67,7 +67,7 @@ FINETUNE: Flags = {
     "--model": (str, "mf, lightgcn, popularity, item_knn or ease (default mf)"),
     "--channels": (int, "length of a vector (default 64)"),
     "--learning-rate": (float, "of the optimizer (default 0.001)"),
-    "--l2": (float, "weight of the squared vectors of a batch (default 0.03)"),
+    "--l2": (float, "weight of the squared vectors of a batch (default 0.1)"),
     "--batch-size": (int, "interactions in a step (default 256)"),
     "--negatives": (int, "drawn for each interaction (default 1)"),
     "--epochs": (int, "at most (default 100); 0 leaves initial vectors as they are"),

@@ -31,7 +31,9 @@ def read_vectors(path: str | os.PathLike, prepared: Prepared) -> tuple[np.ndarra
     """
     arrays = read_arrays(path)
     if not {"user", "item", "digest"} <= set(arrays):
-        raise InputError(f"Expected user, item and digest in {path}. Received {', '.join(sorted(arrays)) or 'nothing'}.")
+        raise InputError(
+            f"Expected user, item and digest in {path}. Received {', '.join(sorted(arrays)) or 'nothing'}."
+        )
     if str(arrays["digest"]) != prepared.digest:
         raise InputError(
             f"Expected vectors of the users and items of {prepared.path}. Received {path}, made for another prepared "
@@ -49,9 +51,7 @@ def read_vectors(path: str | os.PathLike, prepared: Prepared) -> tuple[np.ndarra
     return user, item
 
 
-def form(
-    user: np.ndarray, item: np.ndarray, kind: str, norm: float | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def form(user: np.ndarray, item: np.ndarray, kind: str, norm: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The vectors in the form of an ablation.
 
     Args:

@@ -1,10 +1,10 @@
 """The folder of a trained recommender: everything that later verbs need of it.
 
-    config.json     how it was trained, and the digest of the prepared folder
-    summary.json    what kind of recommender it is
-    catalogue.npz   ids of users and items, and what each user met in all parts (CSR): offsets, met
-    report.json     what training found
-    vectors.npz, similarities.npz or ease.npz
+config.json     how it was trained, and the digest of the prepared folder
+summary.json    what kind of recommender it is
+catalogue.npz   ids of users and items, and what each user met in all parts (CSR): offsets, met
+report.json     what training found
+vectors.npz, similarities.npz or ease.npz
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TrainingConfig:
     model: str = "mf"
     channels: int = 64
     learning_rate: float = 0.001
-    l2: float = 0.03
+    l2: float = 0.1
     batch_size: int = 256
     negatives: int = 1
     epochs: int = 100
@@ -135,8 +135,8 @@ class Run:
         prepared = read_prepared(folder or self.config.prepared)
         if prepared.digest != self.digest:
             raise InputError(
-                f"Expected the prepared folder that {self.path} was trained on. Received {prepared.path}, another: were "
-                "source and target swapped?"
+                f"Expected the prepared folder that {self.path} was trained on. Received {prepared.path}, another: "
+                "were source and target swapped?"
             )
         return prepared
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 from apps.pcrec import initial, models
 from apps.pcrec.data.prepared import APPLICATION, Prepared, read_prepared
 from apps.pcrec.evaluation.protocol import Monitor
-from apps.pcrec.runs import REPORT, SUMMARY, TrainingConfig, write_catalogue
 from apps.pcrec.recommenders import Recommender
 from apps.pcrec.recommenders.vectors import Vectors, popularity
+from apps.pcrec.runs import REPORT, SUMMARY, TrainingConfig, write_catalogue
 from apps.pcrec.sparse_adam import SparseAdam
 from apps.pcrec.triples import Schedule, Triples, schedule
 from keras_layers import losses
@@ -158,7 +158,8 @@ def _fit(
     triples = Triples(prepared.train, len(prepared.items), config.negatives, plan, config.seed)
     learner = (_MatrixFactorization if config.model == "mf" else _LightGCN)(config, prepared, begin)
     learner.model.compile(
-        optimizer=SparseAdam(config.learning_rate),
+        # Without momentum: that of a row would be of steps long ago.
+        optimizer=SparseAdam(config.learning_rate, beta_1=0.0),
         loss=losses.BPR(config.l2),
         steps_per_execution=plan.together,
         # Compiled by XLA, the gradient of a few rows becomes one of the whole table.

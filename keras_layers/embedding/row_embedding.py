@@ -16,9 +16,9 @@ class RowEmbedding(keras.layers.Layer):
 
     `outputs[...] = table[inputs[...]]`
 
-    `keras.layers.Embedding` reads the whole table first. That costs nothing until an optimizer updates single rows: then
-    TensorFlow copies the table at every read, and the time of a step grows with the table, not with the batch. This layer
-    reads rows alone; its gradient names the rows (`tf.IndexedSlices`). On other backends both do the same.
+    `keras.layers.Embedding` reads the whole table first. That costs nothing until an optimizer updates single rows:
+    then TensorFlow copies the table at every read, and the time of a step grows with the table, not with the batch.
+    This layer reads rows alone; its gradient names the rows (`tf.IndexedSlices`). On other backends both do the same.
 
     Args:
         rows: how many vectors.

@@ -66,8 +66,8 @@ def convert(
         path: the file to write, ending in .tflite.
         precision: "float32"; "float16" (weights in float16, computed in float32); "dynamic" (weights in int8, range
             of the inputs measured in each run); "int8" (weights per channel and activations in int8).
-        representative: inputs as the model takes them, preprocessed float32 (clips, ...): an array, an iterable of
-            single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
+        representative: inputs as the model takes them, preprocessed, in its dtypes (clips, ...): an array, an iterable
+            of single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
             or more real training clips are better). In every precision they are what agreement is measured on;
             without them standard normal numbers are.
         rewrite: rewrite the model without 3-D operations first (`tools.lite.rewrite`).
@@ -91,7 +91,8 @@ def convert(
     _check_arguments(path, precision, io, representative)
     shapes = input_shapes(functional(model), input_shape)
     names = [tensor.name for tensor in functional(model).inputs]
-    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), MINIMUM_CLIPS)
+    kinds = {tensor.name: tensor.dtype for tensor in functional(model).inputs}
+    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), MINIMUM_CLIPS, kinds)
     if rewrite:
         tell("rewriting the model")
         edge = rewrite_model(model, input_shape)
@@ -308,14 +309,24 @@ def _check_arguments(path: pathlib.Path, precision: str, io: str, representative
 
 
 def inputs_by_name(
-    representative: Clips | None, shapes: dict[str, tuple[int, ...]], minimum: int
+    representative: Clips | None,
+    shapes: dict[str, tuple[int, ...]],
+    minimum: int,
+    kinds: Mapping[str, str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Checked inputs by name, float32 (clips, ...); standard normal numbers where none are given."""
+    """Checked inputs by name (clips, ...), of float32 or of `kinds`; where none are given, standard normal numbers, and
+    zeros for integers."""
+    kinds = {name: (kinds or {}).get(name, "float32") for name in shapes}
     if any(None in shape for shape in shapes.values()):
         raise InputError(f"Expected input_shape to give every size of the input. Received {shapes}.")
     if representative is None:
         generator = np.random.default_rng(0)
-        return {name: generator.standard_normal((minimum, *shape), "float32") for name, shape in shapes.items()}
+        return {
+            name: generator.standard_normal((minimum, *shape), "float32")
+            if kinds[name].startswith("float")
+            else np.zeros((minimum, *shape), kinds[name])
+            for name, shape in shapes.items()
+        }
     if not isinstance(representative, Mapping):
         if len(shapes) != 1:
             raise InputError(f"Expected representative to be a dictionary with {', '.join(shapes)}.")
@@ -324,7 +335,7 @@ def inputs_by_name(
         raise InputError(
             f"Expected representative inputs {', '.join(shapes)}. Received {', '.join(representative) or 'none'}."
         )
-    arrays = {name: _stacked(name, value, shapes[name]) for name, value in representative.items()}
+    arrays = {name: _stacked(name, value, shapes[name], kinds[name]) for name, value in representative.items()}
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or min(counts) < minimum:
         raise InputError(
@@ -333,18 +344,18 @@ def inputs_by_name(
     return arrays
 
 
-def _stacked(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _stacked(name: str, values: Any, shape: tuple[int, ...], kind: str) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         parts = [np.asarray(value) for value in values]
         if len({part.shape for part in parts}) > 1:
             raise InputError(f"Expected representative {name!r} of one shape. Received several.")
         values = np.stack(parts) if parts else np.empty((0, *shape), "float32")
-    if values.dtype != np.float32:
+    if values.dtype != kind:
         raise InputError(
-            f"Expected representative {name!r} in float32, preprocessed as in training. Received {values.dtype}."
+            f"Expected representative {name!r} in {kind}, preprocessed as in training. Received {values.dtype}."
         )
     if values.shape[1:] != tuple(shape):
         raise InputError(f"Expected representative {name!r} of shape (clips, {shape}). Received {values.shape}.")
-    if not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"Expected finite numbers in representative {name!r}. Received NaN or infinity.")
     return values

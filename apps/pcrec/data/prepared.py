@@ -1,10 +1,10 @@
 """The prepared folder: plain arrays that every later verb reads.
 
-    prepared.json      how it was made, statistics, a digest of ids and training part
-    ids.npz            users, items: int64 or words, sorted; an index is a place in them
-    train.npz          user, item: int32 (rows,), and value, time where the log has them
-    validation.npz     the same, and negatives int32 (rows, n) where they were drawn
-    test.npz           as validation.npz
+prepared.json      how it was made, statistics, a digest of ids and training part
+ids.npz            users, items: int64 or words, sorted; an index is a place in them
+train.npz          user, item: int32 (rows,), and value, time where the log has them
+validation.npz     the same, and negatives int32 (rows, n) where they were drawn
+test.npz           as validation.npz
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ def read_prepared(folder: str | os.PathLike) -> Prepared:
         try:
             parts[name] = Part(**arrays)
         except TypeError:
-            raise InputError(f"Expected {folder / name}.npz to hold user and item. Received {sorted(arrays)}.") from None
+            raise InputError(
+                f"Expected {folder / name}.npz to hold user and item. Received {sorted(arrays)}."
+            ) from None
     try:
         users, items = ids["users"], ids["items"]
         sound = digest_of(users, items, parts["train"]) == description["digest"]

@@ -178,7 +178,9 @@ def _given(config: PrepareConfig, tell: Callable[[str], None]) -> tuple[Log, np.
         tell(f"{int((~keep).sum())} held-out rows are in an earlier part already and are left out")
     log, part = log.take(keep), part[keep]
     if len(np.unique(part)) < len(PARTS):
-        raise InputError("Expected rows to train, to validate and to test. Received a part whose rows are all repeated.")
+        raise InputError(
+            "Expected rows to train, to validate and to test. Received a part whose rows are all repeated."
+        )
     return log, part
 
 

@@ -215,7 +215,9 @@ def _ids(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, np.nda
         try:
             column = column.cast(pyarrow.int64())
         except pyarrow.ArrowInvalid:
-            raise InputError(f"Expected ids of words or whole numbers in {path}. Received others in {name!r}.") from None
+            raise InputError(
+                f"Expected ids of words or whole numbers in {path}. Received others in {name!r}."
+            ) from None
     elif not pyarrow.types.is_integer(column.type):
         column = column.cast(pyarrow.string())
     encoded = pyarrow.table({"ids": column.dictionary_encode()}).unify_dictionaries().column("ids").combine_chunks()

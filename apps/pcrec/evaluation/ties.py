@@ -1,11 +1,11 @@
 """What rank a held-out item gets among candidates of the same score.
 
-    pessimistic   after all others of its score: a model that tells nothing apart gets the worst ranks (default)
-    optimistic    before them
-    index         the one with the lower index first, as the served model answers; of stored negatives the held-out item
-                  is the first candidate
-    quicksort     where NumPy's quicksort of before 1.25 leaves it: published ReChorus figures have that order, though
-                  nobody chose it; for stored negatives only
+pessimistic   after all others of its score: a model that tells nothing apart gets the worst ranks (default)
+optimistic    before them
+index         the one with the lower index first, as the served model answers; of stored negatives the held-out item
+              is the first candidate
+quicksort     where NumPy's quicksort of before 1.25 leaves it: published ReChorus figures have that order, though
+              nobody chose it; for stored negatives only
 """
 
 from __future__ import annotations

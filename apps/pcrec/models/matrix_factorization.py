@@ -38,7 +38,9 @@ def MatrixFactorization(
     """
     # === layers ===
     user_table, item_table = (
-        RowEmbedding(rows, classes, keras.initializers.RandomNormal(0.0, initial_deviation, 2 * seed + table), name=label)
+        RowEmbedding(
+            rows, classes, keras.initializers.RandomNormal(0.0, initial_deviation, 2 * seed + table), name=label
+        )
         for table, (rows, label) in enumerate(((users, "user_vectors"), (items, "item_vectors")))
     )
     row = keras.layers.Reshape((1, classes), name="row")

@@ -82,4 +82,3 @@ class EASE(Recommender):
     def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> EASE:
         arrays = read_arrays(folder / WEIGHTS)
         return cls(arrays["inverse"], arrays["diagonal"], bool(arrays["by_user"]), train)
-

@@ -41,7 +41,9 @@ class ItemKNN(Recommender):
             InputError: for a value out of range.
         """
         if neighbours < 1 or shrinkage < 0:
-            raise InputError(f"Expected neighbours above 0 and shrinkage from 0. Received {neighbours} and {shrinkage}.")
+            raise InputError(
+                f"Expected neighbours above 0 and shrinkage from 0. Received {neighbours} and {shrinkage}."
+            )
         by_item = train.T.tocsr()
         items = by_item.shape[0]
         norm = np.sqrt(np.diff(by_item.indptr).astype("float32"))

@@ -91,7 +91,9 @@ def test_a_step_reads_no_table(prepared):
 
     graph = gradients.get_concrete_function(tf.TensorSpec((2,), tf.int32), tf.TensorSpec((2, 2), tf.int32)).graph
     assert "ReadVariableOp" not in {node.type for node in graph.get_operations()}
-    assert all(isinstance(one, tf.IndexedSlices) for one in gradients(tf.constant([1, 2]), tf.constant([[1, 2], [3, 4]])))
+    assert all(
+        isinstance(one, tf.IndexedSlices) for one in gradients(tf.constant([1, 2]), tf.constant([[1, 2], [3, 4]]))
+    )
 
 
 @pytest.mark.parametrize("model", ["mf", "lightgcn"])
@@ -166,7 +168,7 @@ def test_vectors_without_fine_tuning(prepared, vectors, tmp_path):
 
 
 def test_fine_tuning_begins_with_the_vectors(prepared, vectors, tmp_path):
-    path, user, item = vectors
+    path, _, item = vectors
     config = TrainingConfig(
         prepared=str(prepared.path), epochs=1, initial=str(path), learning_rate=1e-9, monitor="ndcg@5"
     )
@@ -231,7 +233,9 @@ def test_what_cannot_be_trained(prepared, tmp_path, fields, words):
 def test_a_run_and_another_prepared_folder(make_run, prepared, tmp_path):
     from apps.pcrec.data.preparing import PrepareConfig, prepare
 
-    (tmp_path / "log.csv").write_text("user_id,item_id\n" + "".join(f"{u},{i}\n" for u in range(4) for i in range(5 + u)))
+    (tmp_path / "log.csv").write_text(
+        "user_id,item_id\n" + "".join(f"{u},{i}\n" for u in range(4) for i in range(5 + u))
+    )
     other = prepare(PrepareConfig(str(tmp_path / "log.csv"), negatives=0), tmp_path / "other", lambda line: None)
     run = load_run(make_run())
     with pytest.raises(InputError, match="were source and target swapped"):

@@ -96,7 +96,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="not found"):
         read_log(tmp_path / "none.csv", Columns())
     (tmp_path / "log.xls").write_text("")
-    with pytest.raises(InputError, match="Expected a .parquet"):
+    with pytest.raises(InputError, match=r"Expected a \.parquet"):
         read_log(tmp_path / "log.xls", Columns())
     (tmp_path / "log.parquet").write_text("no")
     with pytest.raises(InputError, match="Expected a log"):

@@ -110,7 +110,7 @@ def test_what_cannot_be_ranked():
     empty = scipy.sparse.csr_matrix((1, 2), dtype="float32")
     with pytest.raises(InputError, match="finite scores"):
         rank_all(Given([[np.nan, 1]]), part, empty)
-    with pytest.raises(InputError, match="ties to be one of pessimistic, optimistic, index. Received 'quicksort'"):
+    with pytest.raises(InputError, match=r"ties to be one of pessimistic, optimistic, index\. Received 'quicksort'"):
         rank_all(Given([[0, 1]]), part, empty, rule="quicksort")
     with pytest.raises(InputError, match="Expected stored negatives"):
         rank_among_negatives(Given([[0, 1]]), part)

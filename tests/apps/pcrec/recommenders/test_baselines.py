@@ -50,7 +50,9 @@ def test_popularity_counts():
 
 
 @pytest.mark.parametrize(
-    "make", [popularity, EASE.fit, ItemKNN.fit, lambda train: Vectors(np.eye(12), np.eye(12))], ids=lambda make: str(make)[:20]
+    "make",
+    [popularity, EASE.fit, ItemKNN.fit, lambda train: Vectors(np.eye(12), np.eye(12))],
+    ids=["popularity", "ease", "item_knn", "vectors"],
 )
 def test_saved_and_loaded(tmp_path, make):
     train = matrix(12, 12)
