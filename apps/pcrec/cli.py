@@ -1,4 +1,4 @@
-"""The verbs of `kapps pcrec`: prepare, finetune, evaluate, recommend, export."""
+"""The verbs of `kapps pcrec`: prepare, finetune, evaluate, recommend, export, gin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
+from apps.pcrec.cli_gin import add_gin
 from apps.pcrec.flags import COMMAND, FINETUNE, PREPARE, add_flags, integers, words
 from tools.commands import add_command, add_group, print_result, table
 from tools.errors import InputError, WrongUse
@@ -26,6 +27,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_recommend(verbs)
     _add_export(verbs)
+    add_gin(verbs)
 
 
 def _given(kind: type, options: argparse.Namespace) -> dict[str, Any]:
@@ -259,7 +261,7 @@ def run_recommend(options: argparse.Namespace) -> None:
         answers = [service.for_items(options.items, options.k, **lists)]
     for answer in answers:
         if answer.source == "popularity":
-            _tell(f"{answer.asked}: not known to {options.run_folder}; the answer is what is most popular")
+            _tell(f"{answer.asked}: not known from training; the answer is what is most popular")
         if len(answer.items) < options.k:
             _tell(f"{answer.asked}: {len(answer.items)} items are left of the {options.k} asked for")
     print_result(options, [dataclasses.asdict(answer) for answer in answers], lambda: _answers_text(answers))

@@ -54,7 +54,7 @@ class Recommendations:
         allow: Sequence[str] | None = None,
         keep_met: bool = False,
     ) -> list[Answer]:
-        """The best k items that each user has not met; for a user who is not known the most popular ones.
+        """The best k items that each user has not met; the most popular for a user nothing was learned of.
 
         Args:
             users: ids as text.
@@ -69,9 +69,9 @@ class Recommendations:
         run, places = self.run, index_of(self.run.users, list(users))
         answers = []
         for asked, user in zip(users, places.tolist(), strict=True):
-            known = user >= 0
+            known = user >= 0 and run.trained[user]
             scores = self.recommender.scores(np.array([user]))[0].copy() if known else run.popularity.copy()
-            met = run.items_of(user) if known and not keep_met else ()
+            met = run.items_of(user) if user >= 0 and not keep_met else ()
             answers.append(self._answer(asked, "user" if known else "popularity", scores, met, k, exclude, allow))
         return answers
 
@@ -142,10 +142,10 @@ def fold_in_matrix(vectors: Vectors, run: Run, ridge: float = 1e-3) -> np.ndarra
     met = scipy.sparse.csr_matrix(
         (np.ones(len(run.met), "float32"), run.met, run.offsets), (len(run.users), len(run.items))
     )
-    features = (met @ vectors.item) / np.sqrt(np.maximum(counts, 1))[:, None]
+    features = ((met @ vectors.item) / np.sqrt(np.maximum(counts, 1))[:, None])[run.trained]
     gram = (features.T @ features).astype("float64")
     gram[np.diag_indices_from(gram)] += ridge * max(np.trace(gram) / len(gram), 1e-12)
-    return np.linalg.solve(gram, features.T @ vectors.user).astype("float32")
+    return np.linalg.solve(gram, features.T @ vectors.user[run.trained]).astype("float32")
 
 
 def folded(vectors: Vectors, met: np.ndarray, matrix: np.ndarray) -> np.ndarray:

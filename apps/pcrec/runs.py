@@ -2,7 +2,7 @@
 
 config.json     how it was trained, and the digest of the prepared folder
 summary.json    what kind of recommender it is
-catalogue.npz   ids of users and items, and what each user met in all parts (CSR): offsets, met
+catalogue.npz   ids of users and items, what each user met in all parts (CSR), who trained, what is popular
 report.json     what training found
 vectors.npz, similarities.npz or ease.npz
 """
@@ -88,6 +88,7 @@ def config_of(description: dict[str, Any]) -> TrainingConfig:
 def write_catalogue(folder: pathlib.Path, prepared: Prepared) -> None:
     """Keeps ids of any type and everything that users met beside the model."""
     met = prepared.matrix("train", "validation", "test")
+    trained = np.bincount(prepared.train.user, minlength=len(prepared.users)) > 0
     counts = np.bincount(prepared.train.item, minlength=len(prepared.items)).astype("float32")
     with replacing(folder / CATALOGUE) as partial:
         np.savez(
@@ -96,6 +97,7 @@ def write_catalogue(folder: pathlib.Path, prepared: Prepared) -> None:
             items=prepared.items,
             offsets=met.indptr.astype("int64"),
             met=met.indices.astype("int32"),
+            trained=trained,
             popularity=counts,
         )
 
@@ -113,6 +115,7 @@ class Run:
         items: ids, sorted.
         offsets: where each user's items begin in `met`, int64 (users + 1,).
         met: items that users met, in any part, int32.
+        trained: whether each user has training interactions, bool (users,); of others nothing was learned.
         popularity: training interactions of each item, float32 (items,).
     """
 
@@ -124,6 +127,7 @@ class Run:
     items: np.ndarray
     offsets: np.ndarray
     met: np.ndarray
+    trained: np.ndarray
     popularity: np.ndarray
 
     def prepared(self, folder: str | os.PathLike | None = None) -> Prepared:

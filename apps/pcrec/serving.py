@@ -85,7 +85,7 @@ class Service:
         ids = run.items.astype(object) if run.items.dtype.kind == "U" else run.items
         self._ids = tf.constant(ids, self.kind)
         self._offsets, self._met = _constant(run.offsets.astype("int32")), _constant(run.met)
-        self._popularity = _constant(run.popularity)
+        self._trained, self._popularity = _constant(run.trained), _constant(run.popularity)
         self._fold_in = _constant(fold_in_matrix(vectors, run))
         norms = np.linalg.norm(vectors.item, axis=1, keepdims=True)
         self._directions = _constant(vectors.item / np.maximum(norms, 1e-12))
@@ -123,15 +123,15 @@ class Service:
     def recommend(
         self, user: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor | None = None, allow: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        """The best items that the user has not met; for somebody unknown the most popular."""
+        """The best items that the user has not met; the most popular for somebody nothing was learned of."""
         index = self.find_user(user)
-        known = index >= 0
-        safe = tf.maximum(index, 0)
+        found, safe = index >= 0, tf.maximum(index, 0)
+        known = found & tf.gather(self._trained, safe)
         scores = tf.where(
             known[:, None], self.model.get_layer("items")(self.model.get_layer("users")(safe)), self._popularity
         )
         begin = tf.gather(self._offsets, safe)
-        length = tf.where(known, tf.gather(self._offsets, safe + 1) - begin, 0)
+        length = tf.where(found, tf.gather(self._offsets, safe + 1) - begin, 0)
         met = tf.ragged.range(begin, begin + length)
         scores = self._without(scores, met.value_rowids(), tf.gather(self._met, met.values))
         source = tf.where(known, "user", "popularity")

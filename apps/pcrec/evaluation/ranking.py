@@ -131,11 +131,11 @@ def _ranks(scores: np.ndarray, rows: np.ndarray, items: np.ndarray, held: np.nda
     for turn in range(place.max(initial=-1) + 1):
         chosen = np.flatnonzero(place == turn)
         own, of = scores[rows[chosen]] if turn else scores, held[chosen][:, None]
-        greater[chosen] = (own > of).sum(axis=1)
+        greater[chosen] = _counts(own > of)
         if rule == "pessimistic":
-            before[chosen] = (own == of).sum(axis=1) - 1
+            before[chosen] = _counts(own == of) - 1
         elif rule == "index":
-            before[chosen] = ((own == of) & (np.arange(own.shape[1]) < items[chosen][:, None])).sum(axis=1)
+            before[chosen] = _counts((own == of) & (np.arange(own.shape[1]) < items[chosen][:, None]))
     if rule == "index":
         return 1 + greater + before
     # Equal held-out items of one user: the others of the group are no candidates to lose against.
@@ -150,6 +150,11 @@ def _ranks(scores: np.ndarray, rows: np.ndarray, items: np.ndarray, held: np.nda
     return 1 + greater + before + shift
 
 
+def _counts(mask: np.ndarray) -> np.ndarray:
+    """How many are true in each row; counting row by row is several times as fast as a sum over the last axis."""
+    return np.fromiter(map(np.count_nonzero, mask), "int64", len(mask))
+
+
 def top_items(scores: np.ndarray, count: int) -> np.ndarray:
     """The `count` best items of each row, best first, of equal ones the lower index first, int32 (rows, count)."""
     if count < scores.shape[1]:
@@ -161,7 +166,7 @@ def top_items(scores: np.ndarray, count: int) -> np.ndarray:
     result = np.take_along_axis(chosen, np.argsort(-values, axis=1, kind="stable"), axis=1)
     least = values.min(axis=1, keepdims=True)
     # Where the last place is shared, the partition took any of those who share it.
-    shared = np.flatnonzero((scores == least).sum(axis=1) > (values == least).sum(axis=1))
+    shared = np.flatnonzero(_counts(scores == least) > _counts(values == least))
     for row in shared:
         result[row] = np.argsort(-scores[row], kind="stable")[:count]
     return result.astype("int32")

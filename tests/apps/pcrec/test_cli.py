@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-VERBS = ("prepare", "finetune", "evaluate", "recommend", "export")
+VERBS = ("prepare", "finetune", "evaluate", "recommend", "export", "gin")
 
 
 def test_the_parser_imports_no_framework():
@@ -150,7 +150,7 @@ def test_recommend(kapps, make_run):
     assert status == 0 and [one["asked"] for one in answers] == ["u03", "u04"]
     assert all(len(one["items"]) == 3 and one["source"] == "user" for one in answers)
     status, out, err = kapps("recommend", run, "--users", "nobody", "--k", 2)
-    assert status == 0 and "nobody: not known" in err and "popularity" in out
+    assert status == 0 and "nobody: not known from training" in err and "popularity" in out
     status, out, _ = kapps("recommend", run, "--items", "100,102", "--k", 2, "--json")
     assert json.loads(out)[0]["source"] == "items"
     status, _, err = kapps("recommend", run, "--users", "u03", "--k", 30)

@@ -139,6 +139,24 @@ def test_words_as_items_and_numbers_as_users(tmp_path):
     assert answer["source"].numpy().tolist() == [b"user", b"user", b"popularity"]
 
 
+def test_a_user_without_training_gets_what_is_popular(tmp_path):
+    """Of a temporal split: the id is known, but the vector is what it began with."""
+    lines = [f"{user},{item},{10 * item + user}" for user in range(5) for item in range(6) if item != user]
+    lines += ["9,0,98", "9,1,99"]
+    (tmp_path / "log.csv").write_text("user_id,item_id,time\n" + "\n".join(lines) + "\n")
+    config = PrepareConfig(str(tmp_path / "log.csv"), time="time", split="temporal", negatives=0)
+    prepare(config, tmp_path / "prepared", lambda line: None)
+    train(TrainingConfig(prepared=str(tmp_path / "prepared"), epochs=1, monitor="hr@2"), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    expected = Recommendations(run).for_users(["9"], 6)[0]
+    assert expected.source == "popularity" and sorted(expected.items) == [2, 3, 4, 5]
+    loaded = tf.saved_model.load(str(export(run, base=tmp_path / "base", name="late").path))
+    answer = loaded.signatures["top_k"](user=tf.constant([9], tf.int64), k=tf.constant([6]))
+    assert answer["source"].numpy().tolist() == [b"popularity"] and rows(
+        {name: value.numpy() for name, value in answer.items()}
+    ) == [list(zip(expected.items, expected.scores, strict=True))]
+
+
 def test_what_cannot_be_exported(make_run, run, tmp_path):
     with pytest.raises(InputError, match=r"Expected a run of mf, lightgcn or popularity to export\. Received item_knn"):
         export(load_run(make_run(model="item_knn")), base=tmp_path, name="knn")
