@@ -116,25 +116,25 @@ def _times(rows: Sequence[Row]) -> str:
     text = (
         f"Median milliseconds of one clip on {_either(threads)} CPU thread(s), {_either(repeats)} turns, the ways of a "
         "model taking turns in one process; in brackets, how many times as fast as the direct conversion asked for the "
-        "same precision."
+        "same precision, or - where that fails."
     )
     lines = []
     for row in rows:
         times = row["timing"]["milliseconds"]
         cells = [_milliseconds(times, way) for way in ("keras", SAVED_MODEL)]
         for precision in PRECISIONS:
-            cells.append(_milliseconds(times, precision) + _speed_up(row, times, precision))
+            cells.append(_milliseconds(times, precision) + _speed_up(times, precision))
         lines.append([f"`{row['model']}`", *cells])
     return f"{text}\n\n{_table(['model', *NAMES.values()], lines)}"
 
 
-def _speed_up(row: Row, times: Row, precision: str) -> str:
+def _speed_up(times: Row, precision: str) -> str:
     direct = f"{precision}_direct"
     if precision not in times:
         return ""
     if direct in times:
         return f" ({times[direct]['median'] / times[precision]['median']:.1f})"
-    return f" ({row['direct'][precision].get('error', '-').partition(':')[0]})"
+    return " (-)"
 
 
 def _reasons(row: Row) -> list[str]:
