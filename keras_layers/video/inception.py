@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_layers import validation
-from keras_layers.precision import float32_variables
+from keras_layers.precision import float32_variables, pooling_policy
 from keras_layers.sublayers import keep_frozen
 from keras_layers.video.self_gating import SelfGating
 
@@ -50,7 +50,7 @@ class Inception(keras.layers.Layer):
     def _make(self) -> None:
         first, second_reduced, second, third_reduced, third, fourth = self.filters
         pool = keras.layers.MaxPooling3D(
-            3, 1, "same", data_format="channels_last", dtype=self.dtype_policy, name="branch3_pool"
+            3, 1, "same", data_format="channels_last", dtype=pooling_policy(self.dtype_policy), name="branch3_pool"
         )
         branches = (
             (*self._unit("branch0", first), *self._end("branch0")),
@@ -134,14 +134,7 @@ class Inception(keras.layers.Layer):
         for branch in self.branches:
             x = inputs
             for part in branch:
-                if isinstance(part, keras.layers.BatchNormalization):
-                    x = part(x, training=training)
-                elif isinstance(part, keras.layers.MaxPooling3D) and self.compute_dtype == "float16":
-                    # TensorFlow has no such pooling on CPU; the largest is the same number in float32.
-                    largest = ops.max_pool(ops.cast(x, "float32"), part.pool_size, part.strides, part.padding)
-                    x = ops.cast(largest, "float16")
-                else:
-                    x = part(x)
+                x = part(x, training=training) if isinstance(part, keras.layers.BatchNormalization) else part(x)
             outputs.append(x)
         return ops.concatenate(outputs, axis=-1)
 

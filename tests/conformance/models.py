@@ -53,7 +53,7 @@ class ModelCase:
     name: str
     input_shape: tuple[int, ...] | None = None
     classes: int = 5
-    half_precision: tuple[str, ...] = ("mixed_bfloat16",)
+    half_precision: tuple[str, ...] = ("mixed_float16", "mixed_bfloat16")
 
     @property
     def info(self) -> ModelInfo:

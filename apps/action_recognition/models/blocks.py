@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_layers import MinimumLengths
-from keras_layers.precision import float32_variables
+from keras_layers.precision import float32_variables, pooling_policy
 from keras_layers.validation import activation, fraction, one_of, positive_integer
 from tools.errors import InputError
 
@@ -155,11 +155,31 @@ def add(x: Any, shortcut: Any, name: str) -> Any:
     return keras.layers.Activation("relu", name=f"{name}_activation")(x)
 
 
+def pool(
+    x: Any,
+    layer: type[keras.layers.Layer],
+    pool_size: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "valid",
+    *,
+    name: str,
+) -> Any:
+    """`MaxPooling3D` or `AveragePooling3D`, in float32 where the dtype policy computes in float16."""
+    return layer(
+        tuple(pool_size),
+        strides and tuple(strides),
+        padding,
+        data_format="channels_last",
+        dtype=pooling_policy(keras.config.dtype_policy()),
+        name=name,
+    )(x)
+
+
 def max_pool(x: Any, pool_size: Sequence[int], strides: Sequence[int], name: str) -> Any:
     """The largest of features that are not negative, with `pool_size // 2` zeros around them, which change nothing."""
     pads = tuple(size // 2 for size in pool_size)
     x = keras.layers.ZeroPadding3D(pads, data_format="channels_last", name=f"{name}_padding")(x)
-    return keras.layers.MaxPooling3D(tuple(pool_size), tuple(strides), data_format="channels_last", name=name)(x)
+    return pool(x, keras.layers.MaxPooling3D, pool_size, strides, name=name)
 
 
 def bottleneck(

@@ -139,7 +139,7 @@ def _pool(x: Any, number: int, window: tuple[int, int, int], alignment: str) -> 
     if alignment == "pytorch" and number == len(STAGES):
         # Behind a ReLU a zero wins over nothing: the same as padding with the smallest number.
         x = keras.layers.ZeroPadding3D((0, 1, 1), data_format="channels_last", name=f"{name}_padding")(x)
-    return keras.layers.MaxPooling3D(window, padding=padding, data_format="channels_last", name=name)(x)
+    return blocks.pool(x, keras.layers.MaxPooling3D, window, padding=padding, name=name)
 
 
 # === Registered models ===

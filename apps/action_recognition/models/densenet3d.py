@@ -98,9 +98,7 @@ def DenseNet3D(
     x = blocks.unit(
         blocks.long_enough(clip, MINIMUM), STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1"
     )
-    # Behind a ReLU a zero wins over nothing: the same as padding with the smallest number.
-    x = keras.layers.ZeroPadding3D(1, data_format="channels_last", name="pool1_padding")(x)
-    x = keras.layers.MaxPooling3D(3, strides=2, data_format="channels_last", name="pool1")(x)
+    x = blocks.max_pool(x, (3, 3, 3), (2, 2, 2), name="pool1")
     for stage, count in enumerate(depths, start=1):
         for number in range(1, count + 1):
             x = _layer(x, growth, layer_dropout, f"dense{stage}_layer{number}")
@@ -143,7 +141,7 @@ def _transition(x: Any, transition: str, stage: int, growth: int) -> Any:
             name=name,
         )(x)
     x = _preactivated(x, x.shape[-1] // 2, (1, 1, 1), name)
-    return keras.layers.AveragePooling3D(2, data_format="channels_last", name=f"{name}_pool")(x)
+    return blocks.pool(x, keras.layers.AveragePooling3D, (2, 2, 2), name=f"{name}_pool")
 
 
 # === Registered models ===

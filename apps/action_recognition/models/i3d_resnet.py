@@ -78,7 +78,7 @@ def I3DResNet(
     for stage, row in enumerate(zip(counts, KERNELS, STRIDES, strict=True), start=2):
         x = blocks.Stage(*row)(x, width * 2 ** (stage - 2), f"res{stage}")
         if stage == 2:
-            x = keras.layers.MaxPooling3D((2, 1, 1), data_format="channels_last", name="pool2")(x)
+            x = blocks.pool(x, keras.layers.MaxPooling3D, (2, 1, 1), name="pool2")
 
     # Configuration
     return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"i3d_resnet{depth}", weights, include_top)

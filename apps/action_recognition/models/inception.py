@@ -113,7 +113,7 @@ class Style:
             padding = "valid"
             if max(window) % 2:
                 x = _pad(x, window, name)
-        return keras.layers.MaxPooling3D(window, strides, padding, data_format="channels_last", name=name)(x)
+        return blocks.pool(x, keras.layers.MaxPooling3D, window, strides, padding, name=name)
 
     def mixed(self, x: Any, layer: type[keras.layers.Layer], **arguments: Any) -> Any:
         """The nine modules, from the pooling before Mixed_3b on; `layer` makes one of its channels and `arguments`."""
