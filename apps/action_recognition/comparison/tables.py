@@ -82,8 +82,8 @@ def _agreement(rows: Sequence[Row]) -> str:
         text += f" Clips of {'x'.join(map(str, size))} instead of the native ones: {names}."
     if flow:
         text += f" {', '.join(f'`{name}`' for name in flow)}: optical flow of the same videos, by Farneback's method."
-    head = ["model", "SavedModel", "float32", "float16", "int8", "int8 RMS", "int8 correlation", "same class: float32"]
-    head += ["float16", "int8"]
+    head = ["model", "SavedModel", "float32", "float16", "int8", "int8 RMS", "int8 correlation"]
+    head += ["same class: SavedModel", *PRECISIONS]
     lines = []
     for row in rows:
         ways = row["ways"]
@@ -91,7 +91,7 @@ def _agreement(rows: Sequence[Row]) -> str:
             [f"`{row['model']}`"]
             + [_relative(ways[way]) for way in (SAVED_MODEL, *PRECISIONS)]
             + [_part(ways["int8"], "relative_rms", "{:.1%}"), _part(ways["int8"], "correlation", "{:.4f}")]
-            + [_same_class(ways[precision]) for precision in PRECISIONS]
+            + [_same_class(ways[way]) for way in (SAVED_MODEL, *PRECISIONS)]
         )
     return f"{text}\n\n{_table(head, lines)}"
 
