@@ -157,6 +157,8 @@ def _info(name: str, depth: int, transition: str, parameters: int, multiply_adds
         parameters=parameters,
         multiply_adds=multiply_adds,
         preprocessing="two_stream",
+        # Our choice, torchvision's: nobody says how far apart the 32 frames are.
+        frame_rate=15.0,
         source=f"Diba et al. 2017; {source}",
     )
 

@@ -96,6 +96,7 @@ MODELS = (
         parameters=28_043_472,
         multiply_adds=28_407_660_544,
         preprocessing="pyslowfast",
+        frame_rate=3.75,
         source="Wang et al. 2018, Carreira & Zisserman 2017; as PyTorchVideo i3d_r50",
     ),
 )

@@ -121,6 +121,7 @@ MODELS = (
         parameters=33_371_472,
         multiply_adds=40_696_553_472,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision r3d_18",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 63.2/83.479 % (published by torchvision)",
     ),
@@ -133,6 +134,7 @@ MODELS = (
         parameters=63_681_104,
         multiply_adds=75_378_204_672,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; torchvision's r3d_18 with the blocks 3, 4, 6, 3",
     ),
     ModelInfo(
@@ -144,6 +146,7 @@ MODELS = (
         parameters=11_695_440,
         multiply_adds=43_342_635_008,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision mc3_18",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 63.96/84.13 % (published by torchvision)",
     ),

@@ -166,7 +166,14 @@ def _head(head: blocks.Head, x: Any, fc1_units: int) -> Any:
 
 
 def _info(
-    size: str, depths: str, frames: int, side: int, parameters: int, multiply_adds: int, accuracy: str
+    size: str,
+    depths: str,
+    frames: int,
+    frame_rate: float,
+    side: int,
+    parameters: int,
+    multiply_adds: int,
+    accuracy: str,
 ) -> ModelInfo:
     return ModelInfo(
         name=f"x3d_{size}",
@@ -177,15 +184,16 @@ def _info(
         parameters=parameters,
         multiply_adds=multiply_adds,
         preprocessing="pyslowfast",
+        frame_rate=frame_rate,
         source=f"Feichtenhofer 2020; as PyTorchVideo x3d_{size}",
         accuracy=f"Kinetics-400, top-1/top-5: {accuracy} % (published by PyTorchVideo)",
     )
 
 
 MODELS = (
-    # size, depths, frames, side, parameters, multiply-adds, published accuracy
-    _info("xs", "m", 4, 160, 3_794_274, 605_256_512, "69.12/88.63"),
-    _info("s", "m", 13, 160, 3_794_274, 1_962_892_112, "73.33/91.27"),
-    _info("m", "m", 16, 224, 3_794_274, 4_732_468_736, "75.94/92.72"),
-    _info("l", "l", 16, 312, 6_153_384, 18_367_710_176, "77.44/93.31"),
+    # size, depths, frames, frames per second, side, parameters, multiply-adds, published accuracy
+    _info("xs", "m", 4, 2.5, 160, 3_794_274, 605_256_512, "69.12/88.63"),
+    _info("s", "m", 13, 5.0, 160, 3_794_274, 1_962_892_112, "73.33/91.27"),
+    _info("m", "m", 16, 6.0, 224, 3_794_274, 4_732_468_736, "75.94/92.72"),
+    _info("l", "l", 16, 6.0, 312, 6_153_384, 18_367_710_176, "77.44/93.31"),
 )
