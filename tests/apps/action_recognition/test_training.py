@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from apps.action_recognition import training
 from apps.action_recognition.data import ClipSpec, load_videos, read_clip
