@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import os
 import pathlib
 import re
@@ -100,12 +101,15 @@ class Schema:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Column to the name of the model's input: letters, digits and _, and no name of another layer."""
+        """Column to the name of the model's input: letters, digits and _, a letter first."""
         names: dict[str, str] = {}
         for column in self.columns:
-            stem = re.sub(r"\W|^(?=\d)", "_", column, flags=re.ASCII) or "column"
+            # TensorFlow Serving takes no name that begins with _ or a digit.
+            stem = re.sub(r"\W", "_", column, flags=re.ASCII).lstrip("_")
+            stem = stem if stem[:1].isalpha() else f"column_{stem}".rstrip("_")
             name, number = stem, 2
-            while name in LAYERS or name in names.values():
+            # The signature of a SavedModel takes no keyword of Python.
+            while name in LAYERS or keyword.iskeyword(name) or name in names.values():
                 name, number = f"{stem}_{number}", number + 1
             names[column] = name
         return names

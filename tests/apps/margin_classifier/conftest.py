@@ -33,13 +33,15 @@ def trained_run(small_table, tmp_path_factory):
 def odd_table(tmp_path_factory):
     """CSV of 80 rows, the seventh without a value: names that layers have or inputs cannot, and words of digits."""
     generator = np.random.default_rng(1)
-    numbers = generator.normal(size=(80, 4)).round(4).astype(str)
+    numbers = generator.normal(size=(80, 6)).round(4).astype(str)
     words = np.resize(["007", "7", "x"], 80)
     good = numbers[:, 0].astype(float) + (words == "007") > 0.3
     numbers[6, 2] = "?"
     rows = [[*x, word, "yes" if y else "no"] for x, word, y in zip(numbers, words, good, strict=True)]
     path = tmp_path_factory.mktemp("tables") / "odd.csv"
-    path.write_text("\n".join(map(",".join, [["", "probability", "features", "1 %", "mlp", "class"], *rows])) + "\n")
+    path.write_text(
+        "\n".join(map(",".join, [["", "probability", "features", "1 %", "Class", "for", "mlp", "good"], *rows])) + "\n"
+    )
     return path
 
 

@@ -17,7 +17,9 @@ def test_columns_may_have_the_names_of_layers(odd_run):
         "": "column",
         "probability": "probability_2",
         "features": "features_2",
-        "1 %": "_1__",
+        "1 %": "column_1",
+        "Class": "Class",
+        "for": "for_2",
         "mlp": "mlp_2",
     }
     assert set(run.model.input) == set(run.schema.inputs.values())
