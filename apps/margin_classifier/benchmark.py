@@ -38,7 +38,7 @@ FLIPS = (0.0, 0.1, 0.2, 0.3, 0.4)
 # Of a comparison of each kind.
 SETTINGS = {
     "tables": {"flips": (0.0,), "scikit_learn": True},
-    "flips": {"flips": FLIPS, "repeats": 1},
+    "flips": {"flips": FLIPS, "repeats": 4},
 }
 PREDICTIONS = 10_000_000
 ROUNDS = 25
@@ -75,7 +75,7 @@ def _compared(tables: pathlib.Path, output: pathlib.Path, name: str, **changes: 
     from apps.margin_classifier.comparison import ComparisonConfig, compare
     from apps.margin_classifier.figures import draw_comparison
 
-    path = _breast_cancer(output) if name == "breast_cancer" else tables / f"{name}.csv"
+    path = breast_cancer_table(output) if name == "breast_cancer" else tables / f"{name}.csv"
     missing = "?" if name == "breast-cancer-wisconsin" else None
     config = ComparisonConfig(data=str(path), header=name == "breast_cancer", drop_missing=missing, **changes)
     folder = output / name
@@ -85,7 +85,7 @@ def _compared(tables: pathlib.Path, output: pathlib.Path, name: str, **changes: 
     return document
 
 
-def _breast_cancer(output: pathlib.Path) -> pathlib.Path:
+def breast_cancer_table(output: pathlib.Path) -> pathlib.Path:
     """scikit-learn's breast cancer table (569 rows, 30 columns) as CSV."""
     from sklearn.datasets import load_breast_cancer
 
@@ -129,7 +129,7 @@ def compare_tables(tables: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def compare_flips(tables: pathlib.Path, output: pathlib.Path) -> None:
-    """All losses with 0 to 40 % of the training labels flipped, 5 folds."""
+    """All losses with 0 to 40 % of the training labels flipped, 4 x 5 folds."""
     for name in FLIPPED:
         document = _compared(tables, output, name, **SETTINGS["flips"])
         for measure in ("accuracy", "auc"):

@@ -6,12 +6,18 @@ import sklearn.linear_model
 import sklearn.svm
 
 from apps.margin_classifier import peers
-from apps.margin_classifier.benchmark import main
+from apps.margin_classifier.benchmark import breast_cancer_table, main
 from apps.margin_classifier.comparison import ComparisonConfig, Fitter, _Trainer, compare
 from apps.margin_classifier.data import Table
 from apps.margin_classifier.recipe import make_loss
 from keras_layers import losses
 from tools.errors import InputError
+
+
+@pytest.fixture
+def breast_cancer(tmp_path):
+    """scikit-learn's table, 569 rows, as a file."""
+    return breast_cancer_table(tmp_path)
 
 
 @pytest.mark.parametrize("flip", [0.0, 0.1, 0.4])
@@ -76,3 +82,19 @@ def test_the_benchmark_says_which_of_its_measurements_have_one_table(capsys):
     with pytest.raises(SystemExit) as end:
         main(["speed", "--only", "sonar"])
     assert end.value.code == 2 and "--only with tables or flips" in capsys.readouterr().err
+
+
+def test_in_the_same_folds_nothing_is_lost_beside_scikit_learn(breast_cancer, tmp_path):
+    config = ComparisonConfig(
+        str(breast_cancer), losses=("l2_hinge", "logit_margin"), flips=(0.0,), repeats=1, scikit_learn=True
+    )
+    found = {row["method"]: row for row in compare(config, tmp_path / "clean")["flips"][0]["rows"]}
+    for peer in ("LinearSVC", "LogisticRegression"):
+        ours, theirs = found[peers.counterpart(peer)], found[peer]
+        assert ours["accuracy"] >= theirs["accuracy"] - theirs["accuracy_deviation"] / np.sqrt(5)
+
+
+def test_the_bounded_loss_keeps_what_convex_ones_lose_to_flipped_labels(breast_cancer, tmp_path):
+    config = ComparisonConfig(str(breast_cancer), losses=("sigmoid", "logit_margin", "exp"), flips=(0.3,), repeats=1)
+    found = {row["method"]: row["accuracy"] for row in compare(config, tmp_path / "flipped")["flips"][0]["rows"]}
+    assert found["sigmoid"] > 0.92 > 0.9 > found["logit_margin"] > found["exp"]
