@@ -89,11 +89,12 @@ def he_normal() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
 
 
-def normalization(name: str, epsilon: float = EPSILON) -> keras.layers.BatchNormalization:
-    """The layer "<name>_normalization"; its statistics are float32 under every policy."""
+def normalization(name: str, epsilon: float = EPSILON, scale: str = "ones") -> keras.layers.BatchNormalization:
+    """The layer "<name>_normalization", `scale` its scale at first; statistics are float32 under every policy."""
     return keras.layers.BatchNormalization(
         momentum=MOMENTUM,
         epsilon=epsilon,
+        gamma_initializer=scale,
         dtype=float32_variables(keras.config.dtype_policy()),
         name=f"{name}_normalization",
     )
@@ -193,6 +194,9 @@ def bottleneck(
       +---------- (1x1x1, where the shape changes) ------------+
     ```
 
+    Before training it is its shortcut: the scale of the normalization of c begins with 0, as in PySlowFast and
+    PyTorchVideo, so that a deep network begins as a shallow one.
+
     Args:
         x: feature map.
         filters: channels of a and b; c has `expansion` times as many.
@@ -209,7 +213,8 @@ def bottleneck(
         x = unit(x, filters, (second, 1, 1), (strides[0], 1, 1), name=f"{name}_b_temporal")
         strides = (1, *strides[1:])
     x = unit(x, filters, (1, 3, 3), strides, name=f"{name}_b")
-    x = unit(x, expansion * filters, (1, 1, 1), name=f"{name}_c", activation=None)
+    x = convolution(x, expansion * filters, (1, 1, 1), name=f"{name}_c")
+    x = normalization(f"{name}_c", scale="zeros")(x)
     return add(x, residual, name)
 
 

@@ -18,12 +18,14 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks, inception
+from apps.action_recognition.models.documentation import CUBES, documented
 from keras_layers import InflatedInception
 from tools.registry import ModelInfo
 
 # === Functional graph ===
 
 
+@documented(name='"i3d"', features=inception.FEATURES, average=CUBES)
 def I3D(
     width_multiplier: float = 1.0,
     input_shape: tuple[int | None, int | None, int | None, int] = (64, 224, 224, 3),
@@ -40,25 +42,9 @@ def I3D(
     Args:
         width_multiplier: of the channels of every layer; none has fewer than 16. Default 1.
         input_shape: (frames, height, width, channels); all but the channels may be None. Three channels for RGB, two
-            for optical flow (horizontal, vertical), either within -1 and 1.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random), the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads, or the
-            name of published weights (`kapps action-recognition weights list`).
-        name: name of the model. Default "i3d".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 2 x 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 1024), or
-        (batch, frames / 8, height / 32, width / 32, 1024) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+            for optical flow (horizontal, vertical), either within -1 and 1. Any length will do, where DeepMind's
+            network needs 9 frames: the head's window of two positions in time is here as short as the last map.
+        {head}
     """
     # Layers
     style = inception.Style(symmetric=False, scale=False, multiplier=width_multiplier)
@@ -105,6 +91,7 @@ MODELS = (
         arguments={},
         input_shape=(64, 224, 224, 2),
         classes=400,
+        # As DeepMind's variables. A normalization with scales, as in the PyTorch port, makes them 12,675,312.
         parameters=12_668_032,
         multiply_adds=102_338_977_792,
         preprocessing="deepmind_i3d",

@@ -16,6 +16,7 @@ import os
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.video import WindowedAveragePooling3D
 from tools.registry import ModelInfo
 
@@ -31,6 +32,11 @@ MINIMUM = (2, 1, 1)
 # === Functional graph ===
 
 
+@documented(
+    name='"i3d_resnet<depth>"',
+    features="(batch, 32 * width), or (batch, frames / 2, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def I3DResNet(
     depth: int = 50,
     width: int = 64,
@@ -49,23 +55,7 @@ def I3DResNet(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels), at least 2 frames; all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "i3d_resnet<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames / 2, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.validation import one_of, positive_integers
 from keras_layers.video import Conv2Plus1D, TemporalDifference, WindowedAveragePooling3D, parameter_matched_filters
 from tools.errors import InputError
@@ -57,6 +58,10 @@ MODALITIES = ("rgb", "rgb_difference")
 # === Functional graph ===
 
 
+@documented(
+    name='"r2plus1d_<depth>"',
+    features="(batch, widths[3]), or (batch, frames / 8, height / 16, width / 16, widths[3]) without pooling",
+)
 def R2Plus1D(
     depth: int = 18,
     channel_rule: str = "torchvision",
@@ -80,24 +85,9 @@ def R2Plus1D(
             authors' code and the IG-65M weights). Weights of the one do not fit the other.
         widths: channels of the four stages.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r2plus1d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        {head}
         modality: "rgb", or "rgb_difference" to show the network only what changes from frame to frame (Wang et al.,
             "Temporal Segment Networks", 2016): one frame fewer, no weights more.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, widths[3]), or
-        (batch, frames / 8, height / 16, width / 16, widths[3]) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
     """
     # Layers
     counts, rule, widths = _validated(depth, channel_rule, widths, modality)
@@ -119,6 +109,11 @@ def R2Plus1D(
     return blocks.finished(clip, head(x), name or f"r2plus1d_{depth}", weights, include_top)
 
 
+@documented(
+    name='"r2plus1d_<depth>"',
+    features="(batch, 32 * width), or (batch, frames / 4, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def R2Plus1DBottleneck(
     depth: int = 50,
     width: int = 64,
@@ -137,23 +132,7 @@ def R2Plus1DBottleneck(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r2plus1d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames / 4, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)

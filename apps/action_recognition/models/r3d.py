@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers.validation import positive_integers
 from tools.errors import InputError
 from tools.registry import ModelInfo
@@ -32,6 +33,7 @@ MC3_KERNELS = (3, 1, 1, 1)
 # === Functional graph ===
 
 
+@documented(name='"r3d_<depth>"', features="(batch, widths[3]), or the last feature map without pooling")
 def R3D(
     depth: int = 18,
     temporal_kernels: tuple[int, int, int, int] = R3D_KERNELS,
@@ -52,21 +54,7 @@ def R3D(
         temporal_kernels: length in time of the convolutions of each stage, odd: (3, 3, 3, 3) is R3D, (3, 1, 1, 1) MC3.
         widths: channels of the four stages; the first is also that of conv1.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r3d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, widths[3]), or without pooling the last
-        feature map. The layer "global_pool" holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts, kernels, widths = _validated(depth, temporal_kernels, widths)

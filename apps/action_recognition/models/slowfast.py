@@ -20,6 +20,7 @@ import keras
 
 from apps.action_recognition.models import blocks
 from apps.action_recognition.models.blocks import Stage
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.validation import one_of, positive_integer
 from keras_layers.video import FrameRateResampling, LateralConnection, WindowedAveragePooling3D
 from tools.errors import InputError
@@ -40,6 +41,11 @@ INPUTS = ("clip", "pathways")
 # === Functional graph ===
 
 
+@documented(
+    name='"slow_r<depth>"',
+    features="(batch, 32 * width), or (batch, frames, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def Slow(
     depth: int = 50,
     width: int = 64,
@@ -58,23 +64,7 @@ def Slow(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "slow_r<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
@@ -90,6 +80,11 @@ def Slow(
     return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"slow_r{depth}", weights, include_top)
 
 
+@documented(
+    name='"slowfast_r<depth>"',
+    features='(batch, 36 * width), or without pooling a dictionary of the maps "slow" and "fast"',
+    average=WINDOWS.replace("map", "maps"),
+)
 def SlowFast(
     depth: int = 50,
     rate: int = 4,
@@ -118,25 +113,9 @@ def SlowFast(
             pathway an eighth.
         input_shape: (frames, height, width, channels) of the clip, which the fast pathway sees whole; the frames must
             be a multiple of `rate`. All but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "slowfast_r<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last maps, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the two maps themselves.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        {head}
         inputs: "clip" for one input, of which the slow pathway sees one frame in `rate` (`FrameRateResampling`), or
             "pathways" for two, "slow" with frames / rate frames and "fast". The weights are the same.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels), or inputs "slow" and
-        "fast". Output, float32 under every dtype policy: (batch, classes); without the classifier
-        (batch, 36 * width), or without pooling a dictionary of the maps "slow" and "fast". The layer "global_pool"
-        holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width, multiple=REDUCTION)

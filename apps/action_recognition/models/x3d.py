@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers import ChannelwiseConv3D, SqueezeExcitation3D
 from keras_layers.validation import one_of, positive_integer, positive_integers, positive_number
 from tools.registry import ModelInfo
@@ -50,6 +51,12 @@ def rounded_filters(filters: float, divisor: int = 8) -> int:
 # === Functional graph ===
 
 
+@documented(
+    name='"x3d"',
+    features="(batch, features), or (batch, frames, height / 32, width / 32, features) without pooling, where features "
+    "are `bottleneck` times the last stage's channels",
+    include_top="whether the classifier, and the layer fc1 before it, are part of the model.",
+)
 def X3D(
     depths: tuple[int, int, int, int] = DEPTHS["m"],
     widths: tuple[int, int, int, int] = WIDTHS,
@@ -67,6 +74,8 @@ def X3D(
 ) -> keras.Model:
     """X3D for clips.
 
+    All scales of normalizations begin with 1; PyTorchVideo begins those of the last ones of the blocks with 0.
+
     Args:
         depths: blocks of the four stages.
         widths: channels of the four stages.
@@ -75,22 +84,7 @@ def X3D(
         shortcut: "pytorchvideo" (no normalization on the shortcut of res2, which only halves the size) or
             "pyslowfast" (one). Weights of the one do not fit the other.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "x3d".
-        include_top: whether the classifier, and the layer fc1 before it, are part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, features), or
-        (batch, frames, height / 32, width / 32, features) without pooling, where features are `bottleneck`
-        times the last stage's channels. The layer "global_pool" holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
