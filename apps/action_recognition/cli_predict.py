@@ -53,7 +53,7 @@ def run_predict(options: argparse.Namespace) -> int | None:
     """Prints what the model says about the source."""
     run, text = positionals(options, "run_or_source", "source", "SOURCE")
     source = pathlib.Path(text)
-    windows = options.step is not None or not source.exists() and text.isdecimal()
+    windows = options.step is not None or (not source.exists() and text.isdecimal())
     if windows and (options.clips is not None or options.crops is not None):
         raise WrongUse("Expected --clips and --crops for videos, without --step, which asks in windows.")
     if not source.exists() and not text.isdecimal():

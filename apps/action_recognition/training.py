@@ -220,8 +220,8 @@ def check(config: TrainingConfig) -> None:
         raise InputError(f"Expected precision to be one of {', '.join(PRECISIONS)}. Received {config.precision!r}.")
     if config.precision == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
         raise InputError(
-            "Expected precision float32 or mixed_float16 without a GPU, where TensorFlow's gradients of 3-D convolutions "
-            f"in bfloat16 are wrong. Received {config.precision!r}."
+            "Expected precision float32 or mixed_float16 without a GPU, where TensorFlow's gradients of 3-D "
+            f"convolutions in bfloat16 are wrong. Received {config.precision!r}."
         )
     configuration.check_recipe(
         config,

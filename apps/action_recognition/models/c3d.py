@@ -91,11 +91,10 @@ def C3D(
         widths = positive_integers(widths, len(STAGES), "widths")
         positive_integer(hidden, "hidden")
         one_of(pool_alignment, tuple(ALIGNMENTS), "pool_alignment")
-    shape = blocks.checked_shape(input_shape, ALIGNMENTS[pool_alignment], free=False)
-    clip = keras.Input(shape, name="clip", dtype="float32")
+    name = name or "c3d"
+    clip, x = blocks.clip_input(name, input_shape, ALIGNMENTS[pool_alignment], free=False)
 
     # Functional graph
-    x = clip
     for number, (stage, filters) in enumerate(zip(STAGES, widths, strict=True), start=1):
         for convolution in stage.convolutions:
             x = _convolution(filters, "zeros" if number == 1 else "ones", convolution)(x)
@@ -108,7 +107,7 @@ def C3D(
     outputs = head(keras.layers.Reshape((1, 1, 1, hidden), name="fc7_map")(x))
 
     # Configuration
-    return blocks.finished(clip, outputs, name or "c3d", weights, include_top)
+    return blocks.finished(clip, outputs, name, weights, include_top)
 
 
 # === Layers ===

@@ -82,12 +82,11 @@ def DenseNet3D(
         positive_integer(growth, "growth")
         one_of(transition, TRANSITIONS, "transition")
         fraction(layer_dropout, "layer_dropout")
-    clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
+    name = name or ("t3d" if transition == "temporal" else "densenet3d")
+    clip, x = blocks.clip_input(name, input_shape, MINIMUM)
 
     # Functional graph
-    x = blocks.unit(
-        blocks.long_enough(clip, MINIMUM), STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1"
-    )
+    x = blocks.unit(x, STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1")
     x = blocks.max_pool(x, (3, 3, 3), (2, 2, 2), name="pool1")
     for stage, count in enumerate(depths, start=1):
         for number in range(1, count + 1):
@@ -99,7 +98,6 @@ def DenseNet3D(
     outputs = head(x)
 
     # Configuration
-    name = name or ("t3d" if transition == "temporal" else "densenet3d")
     return blocks.finished(clip, outputs, name, weights, include_top)
 
 

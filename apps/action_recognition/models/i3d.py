@@ -49,17 +49,18 @@ def I3D(
     # Layers
     style = inception.Style(symmetric=False, scale=False, multiplier=width_multiplier)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or "i3d"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = style.unit(clip, 64, (7, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
+    x = style.unit(x, 64, (7, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
     x = style.pool(x, *inception.FIRST_POOL)
     x = style.unit(x, 64, (1, 1, 1), name="Conv3d_2b_1x1")
     x = style.unit(x, 192, (3, 3, 3), name="Conv3d_2c_3x3")
     x = style.mixed(x, InflatedInception)
 
     # Configuration
-    return blocks.finished(clip, inception.outputs(head, x), name or "i3d", weights, include_top)
+    return blocks.finished(clip, inception.outputs(head, x), name, weights, include_top)
 
 
 # === Registered models ===

@@ -60,10 +60,11 @@ def I3DResNet(
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
+    name = name or f"i3d_resnet{depth}"
+    clip, x = blocks.clip_input(name, input_shape, MINIMUM)
 
     # Functional graph
-    x = blocks.unit(blocks.long_enough(clip, MINIMUM), width, (5, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, width, (5, 7, 7), (1, 2, 2), name="conv1")
     x = blocks.max_pool(x, (1, 3, 3), (1, 2, 2), name="pool1")
     for stage, row in enumerate(zip(counts, KERNELS, STRIDES, strict=True), start=2):
         x = blocks.Stage(*row)(x, width * 2 ** (stage - 2), f"res{stage}")
@@ -71,7 +72,7 @@ def I3DResNet(
             x = blocks.pool(x, keras.layers.MaxPooling3D, (2, 1, 1), name="pool2")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"i3d_resnet{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
 # === Registered models ===

@@ -91,13 +91,14 @@ def R2Plus1D(
     """
     # Layers
     counts, rule, widths = _validated(depth, channel_rule, widths, modality)
-    input_shape = blocks.checked_shape(input_shape, (2 if modality == "rgb_difference" else 1, 1, 1))
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(input_shape, name="clip", dtype="float32")
+    name = name or f"r2plus1d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape, (2 if modality == "rgb_difference" else 1, 1, 1))
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
 
     # Functional graph
-    x = TemporalDifference(name="difference")(clip) if modality == "rgb_difference" else clip
+    if modality == "rgb_difference":
+        x = TemporalDifference(name="difference")(x)
     x = _convolution(widths[0], (3, 7, 7), (1, 2, 2), max(1, stem_filters), rule, "conv1")(x)
     x = blocks.normalization("conv1", rule.epsilon)(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
@@ -106,7 +107,7 @@ def R2Plus1D(
             x = _block(x, filters, stride if block == 1 else 1, rule, f"conv{stage}_block{block}")
 
     # Configuration
-    return blocks.finished(clip, head(x), name or f"r2plus1d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x), name, weights, include_top)
 
 
 @documented(
@@ -137,15 +138,16 @@ def R2Plus1DBottleneck(
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"r2plus1d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.unit(clip, width, (1, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, width, (1, 7, 7), (1, 2, 2), name="conv1")
     for stage, (count, strides) in enumerate(zip(counts, BOTTLENECK_STRIDES, strict=True), start=2):
         x = blocks.Stage(count, strides=strides, split_kernel=3)(x, width * 2 ** (stage - 2), f"res{stage}")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"r2plus1d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
 # === Layers ===

@@ -59,10 +59,11 @@ def R3D(
     # Layers
     counts, kernels, widths = _validated(depth, temporal_kernels, widths)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"r3d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.unit(clip, widths[0], (3, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, widths[0], (3, 7, 7), (1, 2, 2), name="conv1")
     rows = zip(counts, kernels, widths, SPATIAL_STRIDES, strict=True)
     for stage, (count, kernel, filters, stride) in enumerate(rows, start=2):
         for block in range(1, count + 1):
@@ -71,7 +72,7 @@ def R3D(
             x = _block(x, filters, kernel, strides, f"conv{stage}_block{block}")
 
     # Configuration
-    return blocks.finished(clip, head(x), name or f"r3d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x), name, weights, include_top)
 
 
 # === Layers ===

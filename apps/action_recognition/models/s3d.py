@@ -95,10 +95,10 @@ def S3D(
         row = VARIANTS[one_of(variant, tuple(VARIANTS), "variant")]
     style = inception.Style(row.symmetric, row.scale, width_multiplier)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape, row.minimum), name="clip", dtype="float32")
+    name = name or ("s3d_g" if gating else "s3d")
+    clip, x = blocks.clip_input(name, input_shape, row.minimum)
 
     # Functional graph
-    x = blocks.long_enough(clip, row.minimum)
     if row.separable_stem:
         x = _separable(style, row, x, 64, (row.stem, 7, 7), (2, 2, 2), "Conv3d_1a_7x7")
     else:
@@ -117,9 +117,7 @@ def S3D(
     )
 
     # Configuration
-    return blocks.finished(
-        clip, inception.outputs(head, x), name or ("s3d_g" if gating else "s3d"), weights, include_top
-    )
+    return blocks.finished(clip, inception.outputs(head, x), name, weights, include_top)
 
 
 # === Layers ===

@@ -69,15 +69,16 @@ def Slow(
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"slow_r{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = _stem(clip, width, SLOW_STEM, "")
+    x = _stem(x, width, SLOW_STEM, "")
     for stage, (count, kernel, strides) in enumerate(zip(counts, SLOW_KERNELS, STRIDES, strict=True), start=2):
         x = Stage(count, (kernel,), strides)(x, width * 2 ** (stage - 2), f"res{stage}")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"slow_r{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
 @documented(
@@ -122,7 +123,8 @@ def SlowFast(
     shape = _validated_shape(input_shape, rate, lateral_kernel, temporal_res4_blocks, inputs)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
     # Functional graph
-    tensors, slow, fast = _pathways(shape, rate, inputs)
+    name = name or f"slowfast_r{depth}"
+    tensors, slow, fast = _pathways(name, shape, rate, inputs)
     slow, fast = _stem(slow, width, SLOW_STEM, "slow_"), _stem(fast, width // REDUCTION, FAST_STEM, "fast_")
     slow = _join(slow, fast, lateral_kernel, rate, "pool1")
     for stage, (count, strides) in enumerate(zip(counts, STRIDES, strict=True), start=2):
@@ -137,21 +139,21 @@ def SlowFast(
             slow = _join(slow, fast, lateral_kernel, rate, f"res{stage}")
 
     # Configuration
-    return blocks.finished(tensors, _outputs(slow, fast, head), name or f"slowfast_r{depth}", weights, include_top)
+    return blocks.finished(tensors, _outputs(slow, fast, head), name, weights, include_top)
 
 
 # === Layers ===
 
 
-def _pathways(shape: tuple[int | None, ...], rate: int, inputs: str) -> tuple[Any, Any, Any]:
+def _pathways(name: str, shape: tuple[int | None, ...], rate: int, inputs: str) -> tuple[Any, Any, Any]:
     """The model's inputs, and what the two pathways see."""
     if inputs == "clip":
-        clip = keras.Input(shape, name="clip", dtype="float32")
-        return clip, FrameRateResampling(rate, name="slow")(clip), clip
+        clip, checked = blocks.clip_input(name, shape, (rate, 1, 1), multiple=rate)
+        return clip, FrameRateResampling(rate, name="slow")(checked), checked
     frames, *rest = shape
-    slow = keras.Input((None if frames is None else frames // rate, *rest), name="slow", dtype="float32")
-    fast = keras.Input(shape, name="fast", dtype="float32")
-    return [slow, fast], slow, fast
+    slow = blocks.clip_input(name, (None if frames is None else frames // rate, *rest), key="slow")
+    fast = blocks.clip_input(name, shape, (rate, 1, 1), multiple=rate, key="fast")
+    return [slow[0], fast[0]], slow[1], fast[1]
 
 
 def _stem(x: Any, filters: int, kernel: int, prefix: str) -> Any:
@@ -192,10 +194,7 @@ def _validated_shape(
             positive_integer(temporal_res4_blocks, "temporal_res4_blocks")
         if positive_integer(lateral_kernel, "lateral_kernel") % 2 == 0:
             raise InputError(f"Expected `lateral_kernel` to be odd. Received {lateral_kernel}.")
-    shape = blocks.checked_shape(input_shape, minimum=(rate, 1, 1))
-    if shape[0] is not None and shape[0] % rate:
-        raise InputError(f"Expected `input_shape (frames)` to be a multiple of the rate {rate}. Received {shape[0]}.")
-    return shape
+    return blocks.checked_shape(input_shape, (rate, 1, 1), multiple=rate)
 
 
 # === Registered models ===

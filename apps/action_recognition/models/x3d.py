@@ -94,10 +94,11 @@ def X3D(
         inner = [positive_integer(_inner(bottleneck, filters), "bottleneck * widths") for filters in widths]
         fc1_units = positive_integer(fc1_units, "fc1_units")
         normalised = SHORTCUTS[one_of(shortcut, tuple(SHORTCUTS), "shortcut")]
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or "x3d"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.convolution(clip, widths[0], (1, 3, 3), (1, 2, 2), name="conv1_spatial")
+    x = blocks.convolution(x, widths[0], (1, 3, 3), (1, 2, 2), name="conv1_spatial")
     x = _channelwise((5, 1, 1), 1, "conv1_temporal")(x)
     x = blocks.normalization("conv1")(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
@@ -108,7 +109,7 @@ def X3D(
     outputs = _head(head, x, fc1_units)
 
     # Configuration
-    return blocks.finished(clip, outputs, name or "x3d", weights, include_top)
+    return blocks.finished(clip, outputs, name, weights, include_top)
 
 
 # === Layers ===

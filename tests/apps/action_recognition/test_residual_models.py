@@ -198,7 +198,7 @@ def test_mc3_keeps_its_frames_and_r3d_does_not():
         ("slow_r50", {"input_shape": (64, 64, 3)}, r"\(frames, height, width, channels\). Received \(64, 64, 3\)"),
         ("i3d_resnet50", {"input_shape": (1, 64, 64, 3)}, r"`input_shape \(frames\)` to be at least 2. Received 1"),
         ("slowfast_8x8_r50", {"input_shape": (2, 64, 64, 3)}, r"\(frames\)` to be at least 4. Received 2"),
-        ("slowfast_8x8_r50", {"input_shape": (30, 64, 64, 3)}, r"to be a multiple of the rate 4. Received 30"),
+        ("slowfast_8x8_r50", {"input_shape": (30, 64, 64, 3)}, r"to be a multiple of 4. Received 30"),
         ("slowfast_8x8_r50", {"inputs": "both"}, "`inputs` to be one of 'clip', 'pathways'. Received 'both'"),
         ("slowfast_8x8_r50", {"rate": 0}, "`rate` to be a positive integer. Received 0"),
         ("slowfast_8x8_r50", {"lateral_kernel": 6}, "`lateral_kernel` to be odd. Received 6"),
