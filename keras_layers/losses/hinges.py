@@ -7,21 +7,15 @@ from typing import Any
 import keras
 
 from keras_layers import validation
-from keras_layers.losses.margin import AGREEMENT_ARGUMENTS, MarginLoss, MarginProperties
+from keras_layers.losses.margin import MarginLoss, MarginProperties, at_most, documented
 
-
-def documented(loss: type) -> type:
-    """Puts the arguments that every margin loss has where the docstring of a loss says `{arguments}`."""
-    loss.__doc__ = loss.__doc__.replace("    {arguments}\n", AGREEMENT_ARGUMENTS.lstrip("\n"))
-    return loss
-
-
-def at_most(values: Any, limit: float) -> Any:
-    """The lesser of each value and a number, in the type of the values.
-
-    (Keras 3.15's `ops.minimum` computes float64 in float32 on PyTorch.)
-    """
-    return keras.ops.where(values < limit, values, keras.ops.full_like(values, limit))
+# The smallest normal number of each type.
+_SMALLEST = {
+    "float16": 2.0**-14,
+    "bfloat16": 2.0**-126,
+    "float32": 2.0**-126,
+    "float64": 2.0**-1022,
+}
 
 
 def _indicator(condition: Any, like: Any) -> Any:
@@ -83,8 +77,8 @@ class ZeroOneLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.zeros_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.zeros_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -131,8 +125,8 @@ class PerceptronLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.zeros_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.zeros_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -178,8 +172,8 @@ class L1HingeLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.ones_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.ones_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -226,19 +220,26 @@ class SmoothedL1HingeLoss(MarginLoss):
         )
 
     def _value(self, agreement: Any) -> Any:
+        gamma = self._width(agreement)
         distance = keras.ops.relu(1 - agreement)
-        rounded = at_most(distance, self.gamma)
-        return rounded / self.gamma * (distance - rounded / 2)
+        rounded = at_most(distance, gamma)
+        return rounded / gamma * (distance - rounded / 2)
 
     def _derivative(self, agreement: Any) -> Any:
-        return -at_most(keras.ops.relu(1 - agreement), self.gamma) / self.gamma
+        gamma = self._width(agreement)
+        return -at_most(keras.ops.relu(1 - agreement), gamma) / gamma
 
     def _second_derivative(self, agreement: Any) -> Any:
-        inside = keras.ops.logical_and(agreement >= 1 - self.gamma, agreement <= 1)
-        return _indicator(inside, agreement) / self.gamma
+        gamma = self._width(agreement)
+        inside = keras.ops.logical_and(agreement >= 1 - gamma, agreement <= 1)
+        return _indicator(inside, agreement) / gamma
 
-    def _minimizer(self, probability: Any) -> Any:
-        near, far = 2 * probability - 1, 1 - self.gamma * (1 - probability) / probability
+    def _width(self, agreement: Any) -> float:
+        """gamma, but not less than the type can divide by."""
+        return max(self.gamma, _SMALLEST[keras.backend.standardize_dtype(agreement.dtype)])
+
+    def _minimizer(self, rest: Any) -> Any:
+        near, far = 1 - 2 * rest, 1 - self.gamma * rest / (1 - rest)
         return keras.ops.where(near > far, near, far)
 
     def get_config(self) -> dict[str, Any]:
@@ -290,8 +291,8 @@ class ModifiedHuberLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * _indicator(keras.ops.abs(agreement) <= 1, agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -337,8 +338,8 @@ class L2MarginLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * keras.ops.ones_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest
 
     def _inverse_link(self, score: Any) -> Any:
         # No probability has a minimiser beyond 1: those scores count as the nearest that one has.
@@ -388,5 +389,5 @@ class L2HingeLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * _indicator(agreement < 1, agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest

@@ -51,7 +51,9 @@ class MarginProperties:
             1), so that predictions may be clipped to it.
         classification_calibrated: for every P(y = 1 | x) other than 1/2 each minimiser of the expected loss has the
             sign of Bayes' decision, and any other sign costs more (Bartlett, Jordan and McAuliffe 2006).
-        fisher_consistent: a minimiser of the expected loss over all functions is Bayes optimal (Lin 2004).
+        fisher_consistent: for every P(y = 1 | x) other than 1/2 each minimiser of the expected loss has the sign of
+            Bayes' decision (Lin 2004). Calibration asks besides that every other sign costs more by a fixed amount; of
+            these eleven none is the one without the other.
         proper: the minimiser is strictly increasing in P(y = 1 | x), so that it tells it and `inverse_link` exists.
         population_minimizer: the minimiser f* of eta psi(f) + (1 - eta) psi(-f) in words, for eta > 1/2; it is odd
             about eta = 1/2. `MarginLoss.population_minimizer` computes it.
@@ -129,13 +131,16 @@ class MarginLoss(keras.losses.Loss, abc.ABC):
             probability: P(y = 1 | x), of any shape.
 
         Returns:
-            Scores of that shape, odd about 1/2, where it is 0; -inf and inf where no finite score is best.
+            Scores of that shape, odd about 1/2, where it is 0; -inf and inf where no finite score is best;
+            not-a-number where the probability does not lie in [0, 1].
         """
         probability = self._floating(probability)
-        sure = keras.ops.abs(probability - 0.5) + 0.5
         side = keras.ops.sign(probability - 0.5)
+        # The smaller of the two probabilities has the more digits.
+        rest = keras.ops.where(side < 0, probability, 1 - probability)
+        rest = keras.ops.where(rest >= 0, rest, rest * float("nan"))
         # Of the sign at 1/2, 0, and an infinite score the product would be not-a-number.
-        return keras.ops.where(keras.ops.equal(side, 0), side, side * self._minimizer(sure))
+        return keras.ops.where(keras.ops.equal(side, 0), side, side * self._minimizer(rest) + 0 * rest)
 
     def inverse_link(self, score: Any) -> Any:
         """P(y = 1 | x) of which `score` is the population minimiser: `psi'(-f) / (psi'(f) + psi'(-f))`.
@@ -163,8 +168,8 @@ class MarginLoss(keras.losses.Loss, abc.ABC):
     def _second_derivative(self, agreement: Any) -> Any: ...
 
     @abc.abstractmethod
-    def _minimizer(self, probability: Any) -> Any:
-        """The population minimiser for probabilities of at least 1/2."""
+    def _minimizer(self, rest: Any) -> Any:
+        """The population minimiser where the positive class has the probability `1 - rest`, at least 1/2."""
 
     def _inverse_link(self, score: Any) -> Any:
         down, up = self._derivative(score), self._derivative(-score)
@@ -198,6 +203,20 @@ class MarginLoss(keras.losses.Loss, abc.ABC):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "labels": self.labels, "dtype": self.dtype}
+
+
+def documented(loss: type) -> type:
+    """Puts the arguments that every margin loss has where the docstring of a loss says `{arguments}`."""
+    loss.__doc__ = loss.__doc__.replace("    {arguments}\n", AGREEMENT_ARGUMENTS.lstrip("\n"))
+    return loss
+
+
+def at_most(values: Any, limit: float) -> Any:
+    """The lesser of each value and a number, in the type of the values.
+
+    (Keras 3.15's `ops.minimum` computes float64 in float32 on PyTorch.)
+    """
+    return keras.ops.where(values < limit, values, keras.ops.full_like(values, limit))
 
 
 def registered_name(loss: type) -> str:

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from keras_layers import validation
-from keras_layers.losses.hinges import at_most, documented
-from keras_layers.losses.margin import MarginLoss, MarginProperties
+from keras_layers.losses.margin import MarginLoss, MarginProperties, at_most, documented
 
 # Half of the largest number of each type, so that the sum of two does not overflow at once.
 _LARGEST_EXPONENT = {
@@ -93,8 +92,8 @@ class DWDMarginLoss(MarginLoss):
             power = power * inverse
         return near, power
 
-    def _minimizer(self, probability: Any) -> Any:
-        return self._knot * keras.ops.power(probability / (1 - probability), 1 / (self.q + 1))
+    def _minimizer(self, rest: Any) -> Any:
+        return self._knot * keras.ops.power((1 - rest) / rest, 1 / (self.q + 1))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "q": self.q}
@@ -147,8 +146,8 @@ class SigmoidLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return -2 * keras.ops.tanh(agreement) * self._derivative(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.full_like(probability, float("inf"))
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.full_like(rest, float("inf"))
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -197,8 +196,8 @@ class LogitMarginLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.sigmoid(agreement) * keras.ops.sigmoid(-agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.log(probability) - keras.ops.log1p(-probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.log1p(-rest) - keras.ops.log(rest)
 
     def _inverse_link(self, score: Any) -> Any:
         return keras.ops.sigmoid(score)
@@ -242,8 +241,9 @@ class ExpLoss(MarginLoss):
 
     def _value(self, agreement: Any) -> Any:
         limit = self._limit(agreement)
-        tangent = math.exp(limit) * keras.ops.relu(-agreement - limit)
-        return keras.ops.exp(at_most(-agreement, limit)) + tangent
+        # At the limit itself the power is a constant, and the tangent alone has a gradient.
+        beyond = keras.ops.where(-agreement >= limit, -agreement - limit, keras.ops.zeros_like(agreement))
+        return keras.ops.exp(at_most(-agreement, limit)) + math.exp(limit) * beyond
 
     def _derivative(self, agreement: Any) -> Any:
         return -keras.ops.exp(at_most(-agreement, self._limit(agreement)))
@@ -257,8 +257,8 @@ class ExpLoss(MarginLoss):
     def _limit(self, agreement: Any) -> float:
         return _LARGEST_EXPONENT[keras.backend.standardize_dtype(agreement.dtype)]
 
-    def _minimizer(self, probability: Any) -> Any:
-        return (keras.ops.log(probability) - keras.ops.log1p(-probability)) / 2
+    def _minimizer(self, rest: Any) -> Any:
+        return (keras.ops.log1p(-rest) - keras.ops.log(rest)) / 2
 
     def _inverse_link(self, score: Any) -> Any:
         return keras.ops.sigmoid(2 * score)

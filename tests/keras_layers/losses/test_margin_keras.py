@@ -144,6 +144,20 @@ def test_masks_leave_out_and_their_labels_do_not_matter():
     assert float(losses.L1HingeLoss()(y[..., None], f3)) == 0
 
 
+@pytest.mark.parametrize("weights", [[1.0, 2.0, 5.0], [[1.0], [2.0], [5.0]]])
+def test_a_metric_takes_mask_and_weights_together(weights):
+    scores = tf.constant([0.5, -0.5, 3.0])
+    scores._keras_mask = tf.constant([True, True, False])
+    metric = losses.MarginMetric("l1_hinge")
+    metric.update_state(np.array([1, 1, 0]), scores, sample_weight=np.array(weights))
+    assert float(metric.result()) == pytest.approx((1 * 0.5 + 2 * 1.5) / 3)
+
+
+def test_a_metric_of_another_loss_is_refused():
+    with pytest.raises(ValueError, match="to be a margin loss or a multi-class form"):
+        losses.MarginMetric(keras.losses.Hinge())
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtype_and_configuration_round_trip(dtype):
     for loss in (
