@@ -14,12 +14,12 @@ from keras_layers import video
 from tests.conformance.layers import randomise
 from tests.keras_layers.video import (
     test_channelwise_conv3d,
+    test_clip_check,
     test_conv2plus1d,
     test_frame_padding,
     test_frame_rate_resampling,
     test_inception,
     test_lateral_connection,
-    test_minimum_lengths,
     test_self_gating,
     test_squeeze_excitation3d,
     test_temporal_difference,
@@ -30,12 +30,12 @@ from tests.keras_layers.video import (
 ROOT = pathlib.Path(__file__).parents[3]
 MODULES = (
     test_channelwise_conv3d,
+    test_clip_check,
     test_conv2plus1d,
     test_frame_padding,
     test_frame_rate_resampling,
     test_inception,
     test_lateral_connection,
-    test_minimum_lengths,
     test_self_gating,
     test_squeeze_excitation3d,
     test_temporal_difference,
