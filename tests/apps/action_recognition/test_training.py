@@ -197,7 +197,6 @@ def test_frozen_layers_stay_as_they_are_through_resume_and_file(frozen_config, t
 
 @pytest.mark.slow
 def test_a_fine_tuned_model_is_published_as_it_answers(frozen_config, tmp_path):
-    import tensorflow as tf
 
     from apps.action_recognition.export import export
 
