@@ -90,6 +90,7 @@ def example(**features):
             )
         ).SerializeToString(),
     ],
+    ids=["no_example", "a_feature_missing", "not_a_number", "a_number_for_a_word", "an_integer_for_a_float"],
 )
 def test_bad_examples_are_refused(loaded, wrong):
     with pytest.raises(tf.errors.InvalidArgumentError):
