@@ -43,19 +43,13 @@ class ZeroOneLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
+            population_minimizer="any score of at least 0",
             convex=False,
-            strictly_convex=False,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=None,
             not_differentiable_at=(0.0,),
             not_twice_differentiable_at=(0.0,),
-            non_increasing=True,
-            clippable=True,
             classification_calibrated=False,
             fisher_consistent=False,
             proper=False,
-            population_minimizer="any score of at least 0",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -101,19 +95,13 @@ class PerceptronLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="0, whatever the probability",
             lipschitz_constant=1.0,
-            smoothness_constant=None,
             not_differentiable_at=(0.0,),
             not_twice_differentiable_at=(0.0,),
-            non_increasing=True,
-            clippable=True,
             classification_calibrated=False,
             fisher_consistent=False,
             proper=False,
-            population_minimizer="0, whatever the probability",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -148,19 +136,11 @@ class L1HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="1",
             lipschitz_constant=1.0,
-            smoothness_constant=None,
             not_differentiable_at=(1.0,),
             not_twice_differentiable_at=(1.0,),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
             proper=False,
-            population_minimizer="1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -184,9 +164,9 @@ class SmoothedL1HingeLoss(MarginLoss):
     With z = max(0, 1 - a) and c = min(z, gamma) both pieces are `c (z - c / 2) / gamma`, which is what is computed.
     The second derivative is 1 / gamma on the closed piece [1 - gamma, 1].
 
-    `gamma` comes before the arguments of every margin loss: a number above 0, the width of the rounded piece. Default
-    1.0 (the corner at 0); toward 0 the loss becomes the hinge; 2.0 is a quarter of `ModifiedHuberLoss`.
-
+    Args:
+        gamma: the width of the rounded piece, a number above 0. Default 1.0 (the corner at 0); toward 0 the loss
+            becomes the hinge; 2.0 is a quarter of `ModifiedHuberLoss`.
     {arguments}
     Example:
         >>> float(SmoothedL1HingeLoss(gamma=1.0)([1, 1], [0.5, -1.0]))
@@ -204,19 +184,10 @@ class SmoothedL1HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="max(2 eta - 1, 1 - gamma (1 - eta) / eta)",
             lipschitz_constant=1.0,
             smoothness_constant=1 / self.gamma,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(1 - self.gamma, 1.0),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="max(2 eta - 1, 1 - gamma (1 - eta) / eta)",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -265,19 +236,10 @@ class ModifiedHuberLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="2 eta - 1",
             lipschitz_constant=4.0,
             smoothness_constant=2.0,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(-1.0, 1.0),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="2 eta - 1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -314,19 +276,11 @@ class L2MarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
+            population_minimizer="2 eta - 1",
             strictly_convex=True,
             strong_convexity=2.0,
-            lipschitz_constant=None,
             smoothness_constant=2.0,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
             non_increasing=False,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="2 eta - 1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -365,19 +319,9 @@ class L2HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=2.0,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(1.0,),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
             population_minimizer="2 eta - 1",
+            smoothness_constant=2.0,
+            not_twice_differentiable_at=(1.0,),
         )
 
     def _value(self, agreement: Any) -> Any:

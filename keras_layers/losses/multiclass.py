@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_layers.losses.labels import as_arrays
+from keras_layers.losses.labels import aligned, as_arrays, at_hand, fitted_mask
 from keras_layers.losses.margin import MarginLoss
 from keras_layers.losses.registry import get
 
@@ -18,7 +18,8 @@ class MulticlassMarginLoss(keras.losses.Loss, abc.ABC):
 
     Labels whose shape is that of the predictions are one-hot (1 for the class, 0 or -1 for the others); labels without
     the last axis, or with one of size 1, are numbers of classes from 0. A number without a class is refused in an
-    array, and makes the loss not-a-number in a tensor.
+    array, and makes the loss not-a-number in a tensor. A Keras mask of the predictions has the output's shape, or one
+    more last axis of 1; labels that it leaves out may be anything.
     """
 
     def __init__(
@@ -43,9 +44,13 @@ class MulticlassMarginLoss(keras.losses.Loss, abc.ABC):
         # Before Keras casts the labels: half precision does not hold every number of a class.
         rows = _one_hot(keras.ops.convert_to_tensor(y_true), scores, _classes(scores))
         if mask is not None:
+            mask = fitted_mask(mask, scores.shape[:-1])
             # A mark such as -100 where the mask leaves labels out would be not-a-number, and 0 times it too.
             first = keras.ops.cast(keras.ops.arange(rows.shape[-1]) == 0, rows.dtype)
-            rows = keras.ops.where(keras.ops.expand_dims(keras.ops.cast(mask, "bool"), -1), rows, first)
+            rows = keras.ops.where(keras.ops.expand_dims(mask, -1), rows, first)
+            known = at_hand(mask)
+            if known is not None:
+                _refuse_numbers_without_a_class(y_true, scores, known)
         return super().__call__(rows, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -158,11 +163,14 @@ def _classes(scores: Any) -> int:
     return classes
 
 
-def _refuse_numbers_without_a_class(labels: Any, scores: Any) -> None:
-    """Raises a `ValueError` for numbers outside of 0 to classes - 1, if they are a NumPy array."""
+def _refuse_numbers_without_a_class(labels: Any, scores: Any, mask: np.ndarray | None = None) -> None:
+    """Raises a `ValueError` for numbers outside of 0 to classes - 1 that a mask keeps, if they are a NumPy array."""
     classes = _classes(scores)
     if not isinstance(labels, np.ndarray) or (labels.ndim == len(scores.shape) and labels.shape[-1] != 1):
         return
+    if mask is not None:
+        labels = labels.reshape(labels.shape[: mask.ndim])
+        labels = labels[np.broadcast_to(mask, labels.shape)]
     wrong = labels[~np.isin(labels, np.arange(classes))]
     if wrong.size:
         raise ValueError(f"Expected labels to be numbers of classes, 0 to {classes - 1}. Received {wrong.flat[0]}.")
@@ -173,7 +181,7 @@ def _one_hot(labels: Any, scores: Any, classes: int) -> Any:
     rank, last = len(labels.shape), labels.shape[-1] if len(labels.shape) else None
     nan = keras.ops.full_like(scores, float("nan"))
     if rank == len(scores.shape) and last == classes:
-        chosen = keras.ops.cast(keras.ops.equal(labels, 1), scores.dtype)
+        chosen = aligned(keras.ops.cast(keras.ops.equal(labels, 1), scores.dtype), scores)
         known = keras.ops.equal(keras.ops.sum(chosen, axis=-1, keepdims=True), 1)
         return keras.ops.where(known, chosen, nan)
     if rank == len(scores.shape) and last == 1:
@@ -190,5 +198,6 @@ def _one_hot(labels: Any, scores: Any, classes: int) -> Any:
             f"Expected a label for each prediction. Received labels {tuple(labels.shape)} and predictions "
             f"{tuple(scores.shape)}."
         )
+    chosen = aligned(chosen, scores)
     known = keras.ops.equal(keras.ops.sum(chosen, axis=-1, keepdims=True), 1)
     return keras.ops.where(known, chosen, nan)

@@ -32,9 +32,8 @@ class DWDMarginLoss(MarginLoss):
     The derivative at the knot k is -1, the second derivative there 0 (it jumps to (q + 1)^2 / q). The second piece is
     written with a / k so that no q overflows: it is Wang and Zou's `q^q / (q + 1)^(q + 1) a^-q`.
 
-    `q` comes before the arguments of every margin loss: a number above 0. Default 1.0, the classical discrimination;
-    toward infinity the loss becomes the hinge.
-
+    Args:
+        q: a number above 0. Default 1.0, the classical discrimination; toward infinity the loss becomes the hinge.
     {arguments}
     Example:
         >>> float(DWDMarginLoss(q=1.0)([1, 1], [0.0, 1.0]))
@@ -53,19 +52,11 @@ class DWDMarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="q / (q + 1) (eta / (1 - eta))^(1 / (q + 1))",
             lipschitz_constant=1.0,
             smoothness_constant=(self.q + 1) ** 2 / self.q,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(self._knot,),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="q / (q + 1) (eta / (1 - eta))^(1 / (q + 1))",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -122,19 +113,12 @@ class SigmoidLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
+            population_minimizer="infinity",
             convex=False,
-            strictly_convex=False,
-            strong_convexity=0.0,
             lipschitz_constant=1.0,
             smoothness_constant=4 / (3 * math.sqrt(3)),
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
             proper=False,
-            population_minimizer="infinity",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -169,19 +153,11 @@ class LogitMarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
+            population_minimizer="ln(eta / (1 - eta))",
             strictly_convex=True,
-            strong_convexity=0.0,
             lipschitz_constant=1.0,
             smoothness_constant=0.25,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="ln(eta / (1 - eta))",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -223,21 +199,7 @@ class ExpLoss(MarginLoss):
 
     @property
     def properties(self) -> MarginProperties:
-        return MarginProperties(
-            convex=True,
-            strictly_convex=True,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=None,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
-            clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="ln(eta / (1 - eta)) / 2",
-        )
+        return MarginProperties(population_minimizer="ln(eta / (1 - eta)) / 2", strictly_convex=True, clippable=False)
 
     def _value(self, agreement: Any) -> Any:
         limit = self._limit(agreement)

@@ -145,6 +145,14 @@ def test_identities():
     }
 
 
+@pytest.mark.parametrize("loss", [losses.SmoothedL1HingeLoss(1e-7), losses.DWDMarginLoss(1e7)], ids=["gamma", "q"])
+def test_the_limits_of_gamma_and_q_are_the_hinge(loss):
+    hinge = CASES["L1HingeLoss"]
+    np.testing.assert_allclose(loss.value(GRID), hinge.value(GRID), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(loss.derivative(GRID), hinge.derivative(GRID), rtol=0, atol=1e-7)
+    assert abs(float(loss.value(np.float64(1.0)))) < 1e-7
+
+
 def test_labels_and_scores_give_the_same_as_keras():
     rng = np.random.default_rng(0)
     for _ in range(5):
