@@ -80,6 +80,12 @@ def probable(labels: Any) -> Any:
     return keras.ops.where(within, labels, keras.ops.ones_like(labels) * float("nan"))
 
 
+def mask_of(predictions: Any) -> Any:
+    """The Keras mask of predictions, None where there is none."""
+    # There is no public name, and what JAX traces has no attribute `_keras_mask`: Keras keeps its masks beside.
+    return keras.src.backend.get_keras_mask(predictions)
+
+
 def fitted_mask(mask: Any, shape: tuple[int | None, ...]) -> Any:
     """A Keras mask of predictions as booleans of as many axes as the values of the loss.
 

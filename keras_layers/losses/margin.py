@@ -16,6 +16,7 @@ from keras_layers.losses.labels import (
     as_arrays,
     at_hand,
     fitted_mask,
+    mask_of,
     probable,
     refuse_wrong_labels,
     signed,
@@ -200,7 +201,7 @@ class MarginLoss(keras.losses.Loss, abc.ABC):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = as_arrays(y_true, y_pred)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = mask_of(y_pred)
         if mask is None:
             refuse_wrong_labels(y_true, self.labels)
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_layers.losses.labels import mask_of
 from keras_layers.losses.margin import MarginLoss
 from keras_layers.losses.multiclass import MulticlassMarginLoss
 from keras_layers.losses.registry import get
@@ -47,7 +48,7 @@ class MarginMetric(keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds examples."""
         values = self._unreduced(y_true, y_pred)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = mask_of(y_pred)
         if mask is not None:
             mask = keras.ops.cast(mask, self.dtype)
             if sample_weight is not None:

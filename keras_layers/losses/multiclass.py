@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_layers.losses.labels import aligned, as_arrays, at_hand, fitted_mask
+from keras_layers.losses.labels import aligned, as_arrays, at_hand, fitted_mask, mask_of
 from keras_layers.losses.margin import MarginLoss
 from keras_layers.losses.registry import get
 
@@ -38,7 +38,7 @@ class MulticlassMarginLoss(keras.losses.Loss, abc.ABC):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = as_arrays(y_true, y_pred)
         scores = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = mask_of(y_pred)
         if mask is None:
             _refuse_numbers_without_a_class(y_true, scores)
         # Before Keras casts the labels: half precision does not hold every number of a class.

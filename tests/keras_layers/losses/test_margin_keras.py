@@ -177,6 +177,20 @@ def test_masks_leave_out_and_their_labels_do_not_matter():
     assert float(losses.L1HingeLoss()(y, masked(scores, np.zeros((2, 2), "bool")))) == 0
 
 
+@pytest.mark.parametrize("form", [losses.L1HingeLoss, losses.OneVersusRest])
+def test_masks_of_what_takes_no_attribute_are_found(form):
+    """Keras keeps those beside, as it does for what JAX traces."""
+    scores, y = np.eye(3, dtype="float32") / 2, np.array([0, 1, -100])
+    if form is losses.L1HingeLoss:
+        scores, y = scores[:, 0], np.array([1, 0, -100])
+    expected = float(form()(y[:2], scores[:2]))
+    keras.src.backend.set_keras_mask(scores, np.array([True, True, False]))
+    assert float(form()(y, scores)) == pytest.approx(expected)
+    metric = losses.MarginMetric(form())
+    metric.update_state(y, scores)
+    assert float(metric.result()) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("labels", ["auto", "soft"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_masks_go_with_weights_and_gradients(labels, compiled):
