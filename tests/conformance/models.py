@@ -92,7 +92,8 @@ def randomise(model: keras.Model) -> None:
         values = np.asarray(weight) * rng.uniform(0.9, 1.1, weight.shape) + 1e-3
         if weight.name == "kernel":
             # Drawn anew: of an initial kernel that hands its input on, int8 keeps the one large number of each channel.
-            values = rng.normal(0, np.sqrt(2 / np.prod(weight.shape[:-1])), weight.shape)
+            values = rng.standard_normal(weight.shape)
+            values = (values - values.mean()) / values.std() * np.sqrt(2 / np.prod(weight.shape[:-1]))
         elif weight.path.endswith("_c_normalization/gamma"):
             # The end of a bottleneck, which some networks begin with 0; with 1 all the blocks of a deep one add up.
             values = rng.uniform(0.25, 0.35, weight.shape)
