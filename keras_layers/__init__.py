@@ -1,6 +1,15 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
+from keras_layers.quantization import (
+    CodebookGuard,
+    CodebookUsage,
+    FiniteScalarQuantizer,
+    Perplexity,
+    ResidualVectorQuantizer,
+    VectorQuantizer,
+    VectorQuantizerEMA,
+)
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
     CenteredIdentity,
@@ -23,20 +32,27 @@ from keras_layers.video import (
 __all__ = [
     "CenteredIdentity",
     "ChannelwiseConv3D",
+    "CodebookGuard",
+    "CodebookUsage",
     "Conv2Plus1D",
+    "FiniteScalarQuantizer",
     "FramePadding",
     "FrameRateResampling",
     "InflatedInception",
     "InverseLink",
     "LateralConnection",
     "MinimumLengths",
+    "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
+    "ResidualVectorQuantizer",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
+    "VectorQuantizer",
+    "VectorQuantizerEMA",
     "WindowedAveragePooling3D",
     "inflate",
     "losses",
