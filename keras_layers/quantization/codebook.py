@@ -174,7 +174,8 @@ class CodebookQuantizer(Quantizer):
         return normalized(vectors) if normalize and self.similarity == "cosine" else vectors
 
     def _codebook(self) -> Any:
-        codebook = ops.convert_to_tensor(self.codebook)
+        # A copy: the variable itself may be assigned before all that is computed of this value is.
+        codebook = self.codebook * 1.0
         return normalized(codebook) if self.similarity == "cosine" else codebook
 
     def _shape_of(self, inputs: Any, last: tuple[int, ...]) -> tuple[Any, ...]:
@@ -220,7 +221,7 @@ class CodebookQuantizer(Quantizer):
 
     def _initialize_from(self, vectors: Any, mask: Any | None, numbers: Any) -> None:
         """Makes the code book of the first batch whose vectors are finite."""
-        before, done = ops.convert_to_tensor(self.codebook), ops.convert_to_tensor(self.initialized)
+        before, done = self.codebook * 1.0, self.initialized * 1.0
 
         def made() -> tuple[Any, Any]:
             codes = initialization.sample(vectors, numbers, mask)

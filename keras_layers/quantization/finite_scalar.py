@@ -77,11 +77,11 @@ class FiniteScalarQuantizer(Quantizer):
         self.counted = codes <= COUNTED_CODES
         if self.counted:
             self._make_metrics(codes, 1)
-        sizes = np.array(checked)
-        self._halves = sizes // 2
-        self._bases = np.concatenate([[1], np.cumprod(sizes[:-1])])
-        self._ranges = (sizes - 1) * (1 + MARGIN) / 2
-        self._offsets = np.where(sizes % 2 == 0, 0.5, 0.0)
+        self._sizes = np.array(checked)
+        self._halves = self._sizes // 2
+        self._bases = np.concatenate([[1], np.cumprod(self._sizes[:-1])])
+        self._ranges = (self._sizes - 1) * (1 + MARGIN) / 2
+        self._offsets = np.where(self._sizes % 2 == 0, 0.5, 0.0)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Nothing: there are no weights."""
@@ -92,14 +92,20 @@ class FiniteScalarQuantizer(Quantizer):
 
     def _rounded(self, inputs: Any) -> tuple[Any, Any]:
         """The bounded inputs, and the whole numbers next to them; both from -floor(L / 2) up."""
-        dtype = self._number_dtype
-        ranges, offsets = self._ranges.astype(dtype), self._offsets.astype(dtype)
-        bounded = ops.tanh(ops.cast(inputs, dtype) + np.arctanh(offsets / ranges)) * ranges - offsets
+        shifts, ranges, offsets = (
+            ops.convert_to_tensor(numbers, self._number_dtype)
+            for numbers in (np.arctanh(self._offsets / self._ranges), self._ranges, self._offsets)
+        )
+        bounded = ops.tanh(ops.cast(inputs, self._number_dtype) + shifts) * ranges - offsets
         return bounded, ops.round(ops.stop_gradient(bounded))
 
     def _indices(self, rounded: Any) -> Any:
-        digits = ops.cast(rounded, "int32") + self._halves.astype("int32")
-        return ops.sum(digits * self._bases.astype("int32"), axis=-1)
+        halves, bases, highest = (
+            ops.convert_to_tensor(numbers, "int32") for numbers in (self._halves, self._bases, self._sizes - 1)
+        )
+        # Bounded, because what is no number becomes any integer.
+        digits = ops.maximum(ops.minimum(ops.cast(rounded, "int32") + halves, highest), 0)
+        return ops.sum(digits * bases, axis=-1)
 
     def _quantize(self, inputs: Any, mask: Any, training: bool | None) -> Any:
         bounded, rounded = self._rounded(inputs)
@@ -107,17 +113,17 @@ class FiniteScalarQuantizer(Quantizer):
             indices = ops.reshape(self._indices(rounded), (-1, 1))
             counts = count_codes(indices, self.code_count, self._flat_mask(mask, inputs))
             self._report(counts, counts)
-        return ops.cast(
-            straight_through(bounded, rounded) / self._halves.astype(self._number_dtype), self.compute_dtype
-        )
+        halves = ops.convert_to_tensor(self._halves, self._number_dtype)
+        return ops.cast(straight_through(bounded, rounded) / halves, self.compute_dtype)
 
     def _encode(self, inputs: Any) -> Any:
         return self._indices(self._rounded(inputs)[1])
 
     def _lookup(self, indices: Any) -> Any:
-        digits = ops.mod(ops.floor_divide(indices[..., None], self._bases.astype("int32")), self.levels)
-        levels = ops.cast(digits, "float32") - self._halves.astype("float32")
-        return ops.cast(levels / self._halves.astype("float32"), self.compute_dtype)
+        bases, sizes = (ops.convert_to_tensor(numbers, "int32") for numbers in (self._bases, self._sizes))
+        digits = ops.mod(ops.floor_divide(indices[..., None], bases), sizes)
+        halves = ops.convert_to_tensor(self._halves, self._number_dtype)
+        return ops.cast((ops.cast(digits, self._number_dtype) - halves) / halves, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": list(self.levels)}

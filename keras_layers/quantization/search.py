@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 # Scores (positions x heads x codes) that are held at a time: 4 MB, which stay in the cache of a processor.
@@ -25,7 +26,6 @@ def nearest(vectors: Any, codebook: Any, with_errors: bool = True) -> tuple[Any,
         that is not finite has some index in range, and a distance that is not finite.
     """
     heads, codes, dimension = codebook.shape
-    # Maximised as scores: `ops.argmin` of floats leaves operations in the graph that LiteRT does not have.
     kernels = [ops.transpose(codebook[head]) * 2.0 for head in range(heads)]
     biases = [-ops.sum(ops.square(codebook[head]), axis=-1) for head in range(heads)]
     table = ops.reshape(codebook, (heads * codes, dimension))
@@ -34,7 +34,7 @@ def nearest(vectors: Any, codebook: Any, with_errors: bool = True) -> tuple[Any,
         columns = [ops.reshape(some, (-1, dimension))] if heads == 1 else [some[:, head] for head in range(heads)]
         chosen = [
             # Bounded, because the order of scores that are NaN is nobody's.
-            ops.clip(ops.top_k(ops.add(ops.matmul(column, kernel), bias), 1)[1], 0, codes - 1)
+            ops.clip(_first_largest(ops.add(ops.matmul(column, kernel), bias)), 0, codes - 1)
             for column, kernel, bias in zip(columns, kernels, biases, strict=True)
         ]
         indices = ops.cast(chosen[0] if heads == 1 else ops.concatenate(chosen, axis=-1), "int32")
@@ -45,6 +45,14 @@ def nearest(vectors: Any, codebook: Any, with_errors: bool = True) -> tuple[Any,
 
     results = in_chunks(part, vectors, max(1, SCORES // (heads * codes)))
     return results if with_errors else (results[0], None)
+
+
+def _first_largest(scores: Any) -> Any:
+    """Index of the largest score of every row, of equal ones the first: (rows, 1)."""
+    if keras.backend.backend() == "tensorflow":
+        # `ops.argmax` of floats leaves operations in the graph that LiteRT does not have.
+        return ops.top_k(scores, 1)[1]
+    return ops.argmax(scores, axis=-1, keepdims=True)
 
 
 def in_chunks(part: Any, vectors: Any, chunk: int) -> tuple[Any, ...]:
