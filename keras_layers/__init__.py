@@ -1,6 +1,7 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
+from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, MaskedConv2D, WaveNetBlock
 from keras_layers.quantization import (
     CodebookGuard,
     CodebookUsage,
@@ -30,6 +31,7 @@ from keras_layers.video import (
 )
 
 __all__ = [
+    "CausalConv1D",
     "CenteredIdentity",
     "ChannelwiseConv3D",
     "CodebookGuard",
@@ -38,9 +40,11 @@ __all__ = [
     "FiniteScalarQuantizer",
     "FramePadding",
     "FrameRateResampling",
+    "GatedMaskedBlock",
     "InflatedInception",
     "InverseLink",
     "LateralConnection",
+    "MaskedConv2D",
     "MinimumLengths",
     "Perplexity",
     "PiecewiseLinear",
@@ -53,6 +57,7 @@ __all__ = [
     "TemporalTransition",
     "VectorQuantizer",
     "VectorQuantizerEMA",
+    "WaveNetBlock",
     "WindowedAveragePooling3D",
     "inflate",
     "losses",
