@@ -16,8 +16,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from tools.bench import work_in_turn
 from tools.commands import print_result, progress, run_command, table
 from tools.errors import InputError
@@ -79,7 +77,7 @@ def torch_side(options: argparse.Namespace) -> Callable[[], Callable[[], object]
     )
 
     def prepare() -> Callable[[], object]:
-        inputs = torch.from_numpy(vectors(options))
+        inputs = torch.randn((1, options.positions, DIMENSION), generator=torch.Generator().manual_seed(0))
         if options.work == "forward":
             quantizer.eval()
 
@@ -113,7 +111,8 @@ def _limit_threads(tf: Any, threads: int) -> None:
 def _tensorflow_work(
     tf: Any, options: argparse.Namespace, outputs_and_loss: Callable[[Any, bool], tuple[Any, Any]]
 ) -> Callable[[], object]:
-    inputs = tf.constant(vectors(options))
+    # Made in place: a copy of an array of NumPy's would stand in the memory beside it.
+    inputs = tf.random.stateless_normal((1, options.positions, DIMENSION), (0, 0))
     # Variables are made before the graph is.
     outputs_and_loss(inputs[:, :1], False)
     signature = [tf.TensorSpec((1, None, DIMENSION))]
@@ -130,11 +129,6 @@ def _tensorflow_work(
 
     step = tf.function(gradient, input_signature=signature)
     return lambda: step(inputs)
-
-
-def vectors(options: argparse.Namespace) -> np.ndarray:
-    """Standard normal vectors, float32 (1, positions, dimension)."""
-    return np.random.default_rng(0).standard_normal((1, options.positions, DIMENSION), dtype=np.float32)
 
 
 def measure(work: str, positions: int, options: argparse.Namespace) -> list[dict[str, Any]]:
