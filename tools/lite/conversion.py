@@ -91,43 +91,53 @@ def convert(
     _check_arguments(path, precision, io, representative)
     shapes = input_shapes(functional(model), input_shape)
     clips = inputs_by_name(representative, functional(model), shapes, MINIMUM_CLIPS)
+    how = {"shapes": shapes, "precision": precision, "clips": None if representative is None else clips, "io": io}
     if rewrite:
         tell("rewriting the model")
-        edge = rewrite_model(model, input_shape)
-    else:
-        edge = model
+    edge = rewrite_model(model, input_shape) if rewrite else model
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        folder = pathlib.Path(folder)
-        file = folder / "rewritten.tflite"
-        calibration = clips if representative is not None else None
+        file = pathlib.Path(folder) / "rewritten.tflite"
         tell(f"converting to {precision}")
-        write_file(edge, shapes, file, precision, calibration, io)
-        found = check(file, precision) if rewrite else inspect(file)
+        write_file(edge, file=file, **how)
+        report = {"model": model.name, "precision": precision, "io": io if precision == "int8" else "float32"}
+        report |= {"rewritten": rewrite, "inspection": _inspected(file, precision if rewrite else None, path.name)}
         tell("comparing with Keras")
-        report = {
-            "model": model.name,
-            "precision": precision,
-            "io": io if precision == "int8" else "float32",
-            "rewritten": rewrite,
-            "inspection": {**found.to_dict(), "path": path.name},
-            "agreement_inputs": "representative" if representative is not None else "standard normal",
-            "agreement": agreement(model, Runner(file, threads), clips, compare_clips),
-        }
+        report["agreement_inputs"] = "standard normal" if representative is None else "representative"
+        report["agreement"] = agreement(model, Runner(file, threads), clips, compare_clips)
         tell("measuring latency")
         report["latency"] = {**measure([file], threads=threads, seconds=seconds)[0], "file": path.name}
         if compare_direct:
             tell("converting without rewriting, to compare")
-            direct = folder / "direct.tflite"
-            try:
-                write_file(model, shapes, direct, precision, calibration, io)
-                report["direct"] = compare_with_direct(direct, file, threads, seconds)
-            except RuntimeError as error:
-                report["direct"] = {"error": str(error)}
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(folder / "report.json", f"{path}.json")
-        os.replace(file, path)
+            report["direct"] = _direct(model, file, how, threads, seconds)
+        _replace(path, file, report)
     return report
+
+
+def _inspected(file: pathlib.Path, precision: str | None, name: str) -> dict[str, Any]:
+    """What is in the file; with a precision only if it is what was asked for."""
+    found = inspect(file) if precision is None else check(file, precision)
+    return {**found.to_dict(), "path": name}
+
+
+def _direct(
+    model: keras.Model, rewritten: pathlib.Path, how: dict[str, Any], threads: int, seconds: float
+) -> dict[str, Any]:
+    """The model as it is, converted beside the rewritten one and compared with it."""
+    direct = rewritten.with_name("direct.tflite")
+    try:
+        write_file(model, file=direct, **how)
+        return compare_with_direct(direct, rewritten, threads, seconds)
+    except RuntimeError as error:
+        return {"error": str(error)}
+
+
+def _replace(path: pathlib.Path, file: pathlib.Path, report: dict[str, Any]) -> None:
+    """Puts the report, then the file, where they were asked for."""
+    beside = file.with_name("report.json")
+    beside.write_text(json.dumps(report, indent=2) + "\n")
+    os.replace(beside, f"{path}.json")
+    os.replace(file, path)
 
 
 def write_file(

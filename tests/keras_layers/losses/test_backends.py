@@ -104,20 +104,25 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 y = (x[:, 0] > 0).astype("int32")
 
-def train():
+def train(name):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1), losses.LogitMarginLoss())
+    before = model.get_weights()[0]
+    model.compile(keras.optimizers.SGD(0.1), losses.get(name))
     model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+    assert np.abs(model.get_weights()[0] - before).max() > 1e-3, name
     return model.get_weights()
 
-alone = train()
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
-with strategy.scope():
-    together = train()
-for one, other in zip(alone, together):
-    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+for name in losses.names():
+    if name == "zero_one":
+        continue
+    alone = train(name)
+    with strategy.scope():
+        together = train(name)
+    for one, other in zip(alone, together):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
 """
 
 
