@@ -1,5 +1,7 @@
 """The sampler on small models of its own: equal to the whole model, seeded by row, and published as a SavedModel."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -109,30 +111,60 @@ def test_free_lengths_are_given():
         Sampler(fixed, lengths=(7,))
 
 
-def test_the_sampler_is_published_whole(tmp_path):
-    model = grid_model()
-    sampler = Sampler(model)
+def test_samples_follow_the_joint_probability_of_the_model():
+    keras.utils.set_random_seed(0)
+    codes = keras.Input((2, 2), name="codes", dtype="int32")
+    x = keras.layers.Embedding(2, 6)(codes)
+    features = GatedMaskedBlock(6)(GatedMaskedBlock(6, 5, mask="A")([x, x]))[1]
+    model = randomised(keras.Model({"codes": codes}, keras.layers.Dense(2)(features)))
+    every = np.array(list(itertools.product(range(2), repeat=4)))
+    logits = np.asarray(model({"codes": every.reshape(-1, 2, 2)}), np.float64).reshape(-1, 4, 2)
+    chosen = np.take_along_axis(logits - np.log(np.exp(logits).sum(-1, keepdims=True)), every[..., None], axis=-1)
+    probabilities = np.exp(chosen.sum(axis=(1, 2)))
+    assert probabilities.sum() == pytest.approx(1.0)
+
+    draws = 10_000
+    found = Sampler(model)(np.arange(draws)).numpy().reshape(draws, 4) @ [8, 4, 2, 1]
+    counts, expected = np.bincount(found, minlength=16), draws * probabilities
+    # 15 degrees of freedom: of right samples one in ten thousand sets comes so far.
+    assert ((counts - expected) ** 2 / expected).sum() < 44
+
+
+def test_the_sampler_is_published_whole(case, tmp_path):
+    model, sampler, conditions = case
+    inputs = {
+        "seed": np.array([1, 2, 3], np.int32),
+        "temperature": np.array([1.0, 0.5, 3.0], np.float32),
+        "top_k": np.array([0, 3, 0], np.int32),
+        "top_p": np.array([1.0, 1.0, 0.6], np.float32),
+        **conditions,
+    }
     signature = Signature(
-        lambda seed, label, temperature: {"codes": sampler(seed, label=label, temperature=temperature)},
-        {
-            "seed": tf.TensorSpec((None,), tf.int32),
-            "label": tf.TensorSpec((None,), tf.int32),
-            "temperature": tf.TensorSpec((None,), tf.float32),
-        },
-        {
-            "seed": np.array([1, 2], np.int32),
-            "label": np.array([0, 3], np.int32),
-            "temperature": np.array([1.0, 0.5], np.float32),
-        },
+        lambda **tensors: {"codes": sampler(**tensors)},
+        {name: tf.TensorSpec((None, *value.shape[1:]), value.dtype) for name, value in inputs.items()},
+        inputs,
     )
     published = publish(model, {"serving_default": signature}, base=tmp_path, name="sampler", tolerance=0.0)
-    served = tf.saved_model.load(published.path).signatures["serving_default"]
-    found = served(seed=tf.constant([9, 8, 7]), label=tf.constant([1, 1, 2]), temperature=tf.constant([1.0, 1.0, 0.0]))[
-        "codes"
-    ]
-    np.testing.assert_array_equal(found, sampler([9, 8, 7], label=[1, 1, 2], temperature=[1.0, 1.0, 0.0]))
+    loaded = tf.saved_model.load(published.path)
+
+    def serve(**changes):
+        tensors = {name: tf.constant(value) for name, value in {**inputs, **changes}.items()}
+        return loaded.signatures["serving_default"](**tensors)["codes"].numpy()
+
+    # Every input is one of the graph: another value gives what the sampler gives for it, and other codes.
+    before = serve()
+    np.testing.assert_array_equal(before, sampler(**inputs))
+    options = {"temperature": 9.0, "top_k": 1, "top_p": 0.01, "seed": 40, **dict.fromkeys(conditions, 2)}
+    for name, value in options.items():
+        changed = {name: np.full_like(inputs[name], value)}
+        np.testing.assert_array_equal(serve(**changed), sampler(**{**inputs, **changed}))
+        assert np.any(serve(**changed) != before), name
+    alone = {name: value[:1] for name, value in inputs.items()}
+    np.testing.assert_array_equal(serve(**alone), before[:1])
     with pytest.raises(tf.errors.InvalidArgumentError, match="`temperature` to be at least 0"):
-        served(seed=tf.constant([9]), label=tf.constant([1]), temperature=tf.constant([-1.0]))
+        serve(temperature=np.array([1.0, -1.0, 1.0], np.float32))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`top_p` to be more than 0"):
+        serve(top_p=np.zeros(3, np.float32))
 
 
 @pytest.mark.parametrize(
