@@ -155,12 +155,13 @@ def measure(work: str, positions: int, options: argparse.Namespace) -> list[dict
 def run(options: argparse.Namespace) -> None:
     """Measures and prints the table; or, with `--side`, works as the process of one side."""
     positions = options.positions
-    for name in ("rounds", "repeats", "threads"):
-        if getattr(options, name) < 1:
-            raise InputError(f"Expected --{name} to be at least 1. Received {getattr(options, name)}.")
+    for name in ("rounds", "repeats", "threads", "positions"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"Expected --{name} to be at least 1. Received {value}.")
     if options.side:
-        if positions is None:
-            raise InputError("Expected --positions with --side. Received none.")
+        if positions is None or options.work is None:
+            raise InputError("Expected --positions and --work with --side. Received neither or one.")
         work_in_turn(SIDE_PROGRAMS[options.side](options), options.repeats)
         return
     missing = [package for package in PACKAGES.values() if importlib.util.find_spec(package) is None]

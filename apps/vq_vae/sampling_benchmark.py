@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from tools.commands import print_result, run_command
+from tools.errors import InputError
 
 # Model -> positions that the naive way samples.
 MODELS = {"pixelcnn": 4, "wavenet_prior": 8}
@@ -23,6 +24,9 @@ def measure(name: str, batch: int, positions: int, repeats: int) -> dict[str, An
         batch: samples at a time.
         positions: that the naive way samples.
         repeats: timed rounds.
+
+    Raises:
+        InputError: for more positions than the model has.
     """
     import keras
     import numpy as np
@@ -32,10 +36,13 @@ def measure(name: str, batch: int, positions: int, repeats: int) -> dict[str, An
     from tools.sampling import NaiveSampler, Sampler
 
     keras.utils.set_random_seed(0)
-    model = models.create(name)
-    sampler, naive = Sampler(model), NaiveSampler(model, positions=positions)
-    seeds = np.arange(batch)
+    model = models.create(name, classes=0)
+    sampler = Sampler(model)
     codes = int(np.prod(sampler.lengths))
+    if positions > codes:
+        raise InputError(f"Expected --naive-positions of at most {codes}, the codes of {name}. Received {positions}.")
+    naive = NaiveSampler(model, positions=positions)
+    seeds = np.arange(batch)
     samples: dict[str, np.ndarray] = {}
 
     def run(way: str, sample: Any, count: int) -> int:
@@ -74,6 +81,10 @@ def heading(result: dict[str, Any]) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Measures and prints a table for each model."""
+    for name in ("batch", "naive_positions", "repeats"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"Expected --{name.replace('_', '-')} to be at least 1. Received {value}.")
     results = [
         measure(name, options.batch, options.naive_positions or MODELS[name], options.repeats)
         for name in options.models
