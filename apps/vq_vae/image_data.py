@@ -140,6 +140,11 @@ def variance(images: np.ndarray) -> float:
     return found
 
 
+def spread(images: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` images, at even distances: the first ones of a folder of class folders are all of one class."""
+    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+
+
 def scaled(images: Any) -> Any:
     """Whole pixels as the networks take them: float32, pixels / 255 - 0.5. Arrays and tensors alike."""
     if isinstance(images, np.ndarray):

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.vq_vae.image_data import scaled
+from apps.vq_vae.image_data import scaled, spread
 from apps.vq_vae.likelihoods import HALF_RANGE, Likelihood
 from apps.vq_vae.models import decoder_of, encoder_of, info
 from apps.vq_vae.runs import APPLICATION, Run
@@ -145,7 +145,7 @@ def lite_decoder(run: Run) -> keras.Model:
     decoder = decoder_of(run.model)
     codes = keras.Input(decoder.input_shape[1:], name="codes", dtype="int32")
     return keras.Model(
-        codes, {"images": ExpectedPixels(run.likelihood.name, name="images_out")(decoder(codes))}, name="vq_vae_decoder"
+        codes, {"images": ExpectedPixels(run.likelihood.name, name="images")(decoder(codes))}, name="vq_vae_decoder"
     )
 
 
@@ -166,7 +166,7 @@ def export_lite(
     """
     from tools.lite import convert
 
-    chosen = images[:REPRESENTATIVE]
+    chosen = spread(images, REPRESENTATIVE)
     codes = np.asarray(encoder_of(run.model)(scaled(chosen), training=False))
     folder.mkdir(exist_ok=True)
     results = []

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from apps.vq_vae import models
-from apps.vq_vae.image_data import batches, read_images, scaled, validation_batches, variance
+from apps.vq_vae.image_data import batches, read_images, scaled, spread, validation_batches, variance
 from apps.vq_vae.image_evaluation import measure
 from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, find, normalised_error
 from apps.vq_vae.pictures import draw_reconstructions
@@ -80,10 +80,10 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
     if not resume:
         check_free(pathlib.Path(run_folder))
     training, held_out = read_data(config)
-    spread = variance(training)
+    data_variance = variance(training)
     keras.utils.set_random_seed(config.seed)
     model = make_model(config, training.shape[1:])
-    compile_model(model, find(config.likelihood), spread, config.learning_rate)
+    compile_model(model, find(config.likelihood), data_variance, config.learning_rate)
     folder = open_run(run_folder, describe(config, training, held_out), resume=resume)
     epochs = config.steps // config.steps_per_epoch
     result = fit(
@@ -97,7 +97,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         resume=resume,
         callbacks=[CodebookGuard(InputError)],
     )
-    report = finish(folder, config, training, held_out, spread)
+    report = finish(folder, config, training, held_out, data_variance)
     draw_curves(result.history, folder / "curves.png")
     seconds = sum(row["seconds"] for row in result.history)
     last = {name: value for name, value in result.history[-1].items() if not name.startswith("val_quantizer")}
@@ -155,14 +155,14 @@ def make_model(config: TrainingConfig, shape: tuple[int, ...]) -> keras.Model:
     return models.create(config.model, **{**config.overrides, "input_shape": shape, "likelihood": config.likelihood})
 
 
-def compile_model(model: keras.Model, likelihood: Likelihood, spread: float, learning_rate: float) -> None:
-    """Adam on the likelihood's loss, beside what the quantiser adds; `spread` is the variance of the data."""
+def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: float, learning_rate: float) -> None:
+    """Adam on the likelihood's loss, beside what the quantiser adds; `data_variance` is the variance of the data."""
 
     def loss(images: Any, outputs: Any) -> Any:
-        return likelihood.loss(images, outputs, spread)
+        return likelihood.loss(images, outputs, data_variance)
 
     def error(images: Any, outputs: Any) -> Any:
-        return normalised_error(images, likelihood.mean(outputs), spread)
+        return normalised_error(images, likelihood.mean(outputs), data_variance)
 
     model.compile(
         keras.optimizers.Adam(learning_rate),
@@ -195,16 +195,16 @@ def config_of(description: dict[str, Any]) -> TrainingConfig:
 
 
 def finish(
-    folder: pathlib.Path, config: TrainingConfig, training: np.ndarray, held_out: np.ndarray, spread: float
+    folder: pathlib.Path, config: TrainingConfig, training: np.ndarray, held_out: np.ndarray, data_variance: float
 ) -> dict[str, Any]:
     """Writes the summary and the picture of reconstructions; returns both measures of the best epoch."""
     model = load_checkpoint(folder / BEST)
     likelihood = find(config.likelihood)
-    summary = {"variance": spread, "sigma": deviation(model, likelihood, training[:SIGMA_IMAGES])}
+    summary = {"variance": data_variance, "sigma": deviation(model, likelihood, spread(training, SIGMA_IMAGES))}
     description = describe(config, training, held_out)
     write_json(folder / SUMMARY, summary)
     run = Run(folder, model, likelihood_of(description, summary), description, summary)
-    draw_reconstructions(run, held_out[:SHOWN], folder / "reconstructions.png")
+    draw_reconstructions(run, spread(held_out, SHOWN), folder / "reconstructions.png")
     return {**summary, "held_out": measure(run, held_out)}
 
 

@@ -75,6 +75,7 @@ def test_train_and_resume(kapps, small_file, tmp_path):
     assert kapps("train", "--output", tmp_path / "new", "--resume")[0] == 1
 
 
+@pytest.mark.slow
 def test_training_stops_at_a_vector_that_is_not_finite(kapps, small_file, tmp_path):
     flags = ["--steps", 2, "--validation-images", 8, "--steps-per-epoch", 1, "--learning-rate", "1e30"]
     flags += ["--model", "vq_vae_tiny", "--set", "hidden_units=8"]

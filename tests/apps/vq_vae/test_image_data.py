@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apps.vq_vae.image_data import batches, order, read_images, scaled, validation_batches, variance
+from apps.vq_vae.image_data import batches, order, read_images, scaled, spread, validation_batches, variance
 from tools.errors import InputError
 
 
@@ -103,6 +103,12 @@ def test_variance_and_scale(small_images):
     with pytest.raises(InputError, match="images that vary"):
         variance(np.full((2, 4, 4, 1), 7, np.uint8))
     assert scaled(np.array([0, 255], np.uint8)).tolist() == [-0.5, 0.5]
+
+
+def test_a_spread_reaches_both_ends():
+    found = spread(np.arange(10), 4)
+    assert found.tolist() == [0, 3, 6, 9]
+    assert spread(np.arange(3), 9).tolist() == [0, 1, 2]
 
 
 def test_order_is_of_whole_passes_and_goes_on():
