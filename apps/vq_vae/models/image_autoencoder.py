@@ -12,6 +12,7 @@ van den Oord et al., "Neural Discrete Representation Learning" (2017), section 4
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -33,10 +34,27 @@ QUANTIZERS = {
     "finite_scalar": FiniteScalarQuantizer,
 }
 LAYOUTS = ("sonnet", "paper")
-NARROWED = "sonnet"
 # By quantiser. Latents are small at the start, which an odd number of levels rounds to 0: without a bias the decoder
 # would be 0 everywhere, where no ReLU has a slope, and stay so.
 BIASES = {"finite_scalar": keras.initializers.TruncatedNormal(stddev=0.1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """The sizes that encoder and decoder share; see `ImageVQVAE`."""
+
+    hidden_units: int
+    residual_units: int
+    residual_blocks: int
+    strides: tuple[int, ...]
+    kernel_size: int
+    layout: str
+
+    @property
+    def outermost(self) -> int:
+        """Channels of the convolution next to the image."""
+        return max(1, self.hidden_units // 2) if self.layout == "sonnet" else self.hidden_units
+
 
 # === Functional graph ===
 
@@ -103,74 +121,58 @@ def ImageVQVAE(
             positive_integer(value, argument)
         checked_count(residual_blocks, "residual_blocks")
         _check_strides(strides, kernel_size, shape)
-        layer = make_quantizer(quantizer, codes, code_dimension, quantizer_options or {})
+        layer = make_quantizer(quantizer, codes, code_dimension, {} if quantizer_options is None else quantizer_options)
         parameters = find(likelihood).output_channels(shape[-1])
-    units = (hidden_units, residual_units, residual_blocks)
+    trunk = Trunk(hidden_units, residual_units, residual_blocks, tuple(strides), kernel_size, layout)
 
     # Functional graph
     images = keras.Input(shape, name="images", dtype="float32")
-    encoder = image_encoder(shape, layer.channels, strides, kernel_size, units, layout)
-    latents = encoder(images)
-    decoder = image_decoder(
-        latents.shape[1:], layer.channels, parameters, strides, kernel_size, units, layout, BIASES.get(quantizer)
-    )
+    latents = image_encoder(trunk, shape, layer.channels)(images)
+    decoder = image_decoder(trunk, (*latents.shape[1:-1], layer.channels), parameters, BIASES.get(quantizer))
     outputs = decoder(layer(latents))
 
     # Configuration
     return keras.Model(images, outputs, name=name or "vq_vae")
 
 
-def image_encoder(
-    shape: Sequence[int | None],
-    channels: int,
-    strides: Sequence[int],
-    kernel_size: int,
-    units: tuple[int, int, int],
-    layout: str,
-) -> keras.Model:
-    """From images to a map of `channels` latents; `units` are those of `ImageVQVAE`: hidden, residual, blocks."""
-    hidden = units[0]
+def image_encoder(trunk: Trunk, shape: Sequence[int | None], channels: int) -> keras.Model:
+    """From images of a shape to a map of latents of so many channels."""
     images = x = keras.Input(tuple(shape), name="images", dtype="float32")
-    for number, stride in enumerate(strides):
-        filters = _outermost(hidden, layout) if number == 0 else hidden
-        x = _convolution(x, filters, kernel_size, f"strided_{number + 1}", strides=stride, activation="relu")
-    if layout == NARROWED:
-        x = _convolution(x, hidden, 3, "before_blocks", activation="relu")
-    x = _residual_blocks(x, units, layout)
+    for number, stride in enumerate(trunk.strides):
+        filters = trunk.outermost if number == 0 else trunk.hidden_units
+        x = _convolution(x, filters, trunk.kernel_size, f"strided_{number + 1}", strides=stride, activation="relu")
+    if trunk.layout == "sonnet":
+        x = _convolution(x, trunk.hidden_units, 3, "before_blocks", activation="relu")
+    x = _residual_blocks(x, trunk)
     return keras.Model(images, _convolution(x, channels, 1, "to_codes"), name="encoder")
 
 
 def image_decoder(
+    trunk: Trunk,
     shape: Sequence[int | None],
-    channels: int,
     parameters: int,
-    strides: Sequence[int],
-    kernel_size: int,
-    units: tuple[int, int, int],
-    layout: str,
     bias: keras.initializers.Initializer | None = None,
 ) -> keras.Model:
-    """From a map of `channels` code vectors to `parameters` channels for every pixel; `bias` of the first layer."""
-    hidden = units[0]
-    vectors = keras.Input((*shape[:-1], channels), name="code_vectors", dtype="float32")
-    kernel = 3 if layout == NARROWED else 1
-    x = _convolution(vectors, hidden, kernel, "from_codes", bias_initializer=bias or "zeros")
-    x = _residual_blocks(x, units, layout)
-    for number, stride in reversed(list(enumerate(strides))[1:]):
-        filters = _outermost(hidden, layout) if number == 1 else hidden
-        x = _deconvolution(x, filters, kernel_size, f"deconvolution_{number + 1}", strides=stride, activation="relu")
-    x = _deconvolution(x, parameters, kernel_size, "pixels", strides=strides[0], dtype="float32")
+    """From a map of code vectors of a shape to `parameters` channels for every pixel; `bias` is of the first layer."""
+    vectors = keras.Input(tuple(shape), name="code_vectors", dtype="float32")
+    kernel = 3 if trunk.layout == "sonnet" else 1
+    x = _convolution(vectors, trunk.hidden_units, kernel, "from_codes", bias_initializer=bias or "zeros")
+    x = _residual_blocks(x, trunk)
+    for number, stride in reversed(list(enumerate(trunk.strides))[1:]):
+        filters = trunk.outermost if number == 1 else trunk.hidden_units
+        name = f"deconvolution_{number + 1}"
+        x = _deconvolution(x, filters, trunk.kernel_size, name, strides=stride, activation="relu")
+    x = _deconvolution(x, parameters, trunk.kernel_size, "pixels", strides=trunk.strides[0], dtype="float32")
     return keras.Model(vectors, x, name="decoder")
 
 
-def _residual_blocks(x: Any, units: tuple[int, int, int], layout: str) -> Any:
-    hidden, inner, blocks = units
-    for number in range(1, blocks + 1):
+def _residual_blocks(x: Any, trunk: Trunk) -> Any:
+    for number in range(1, trunk.residual_blocks + 1):
         y = keras.layers.ReLU(name=f"block_{number}_relu_1")(x)
-        y = _convolution(y, inner, 3, f"block_{number}_3x3", activation="relu")
-        y = _convolution(y, hidden, 1, f"block_{number}_1x1")
+        y = _convolution(y, trunk.residual_units, 3, f"block_{number}_3x3", activation="relu")
+        y = _convolution(y, trunk.hidden_units, 1, f"block_{number}_1x1")
         x = keras.layers.Add(name=f"block_{number}")([x, y])
-    return keras.layers.ReLU(name="after_blocks")(x) if layout == NARROWED else x
+    return keras.layers.ReLU(name="after_blocks")(x) if trunk.layout == "sonnet" else x
 
 
 def _convolution(x: Any, filters: int, kernel_size: int, name: str, **arguments: Any) -> Any:
@@ -190,10 +192,6 @@ def _deconvolution(x: Any, filters: int, kernel_size: int, name: str, **argument
 def _initializer(kernel_size: int, channels: int) -> keras.initializers.Initializer:
     # Sonnet's. Keras' own takes the filters of a deconvolution for its inputs: six times the deviation at the image.
     return keras.initializers.TruncatedNormal(stddev=1 / (kernel_size * math.sqrt(channels)))
-
-
-def _outermost(hidden: int, layout: str) -> int:
-    return max(1, hidden // 2) if layout == NARROWED else hidden
 
 
 def _check_strides(strides: Any, kernel_size: Any, shape: Sequence[int | None]) -> None:
@@ -220,6 +218,8 @@ def make_quantizer(kind: str, codes: int, dimension: int, options: Mapping[str, 
         ValueError: for another kind, or an argument that is out of range or that its layer does not have.
     """
     layer = QUANTIZERS[one_of(kind, tuple(QUANTIZERS), "quantizer")]
+    if not isinstance(options, Mapping):
+        raise ValueError(f"Expected `quantizer_options` to be a dictionary. Received {options!r}.")
     arguments: dict[str, Any] = {"name": "quantizer"}
     if kind == "finite_scalar":
         arguments["levels"] = (8, 5, 5, 5)

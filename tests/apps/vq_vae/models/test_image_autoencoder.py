@@ -161,6 +161,10 @@ def test_a_file_brings_the_same_codes(variant, tmp_path):
         ({"quantizer": "none"}, "`quantizer` to be one of"),
         ({"quantizer_options": {"decoy": 1}}, "`quantizer_options` of VectorQuantizerEMA"),
         ({"quantizer_options": {"decay": 2}}, "`decay`"),
+        ({"quantizer_options": "decay"}, "`quantizer_options` to be a dictionary"),
+        ({"quantizer": "finite_scalar", "quantizer_options": {"levels": 5}}, "`levels`"),
+        ({"quantizer": "residual", "quantizer_options": {"stages": 0}}, "`stages`"),
+        ({"strides": 2}, "`strides`"),
         ({"likelihood": "bernoulli"}, "`likelihood` to be one of"),
     ],
 )
