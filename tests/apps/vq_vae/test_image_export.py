@@ -1,5 +1,6 @@
 """What leaves: the four signatures through the gate, codes out of range refused, and the LiteRT halves."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae.image_data import scaled
-from apps.vq_vae.image_export import export, export_lite, signatures
-from apps.vq_vae.models import encoder_of
+from apps.vq_vae.image_export import export, export_lite, lite_decoder, lite_encoder, signatures
+from apps.vq_vae.likelihoods import find
+from apps.vq_vae.models import create, encoder_of
 from apps.vq_vae.runs import load_run
-from tools.lite import Runner
+from tools.lite import Runner, convert
 
 
 def test_signatures(trained_run, small_images):
@@ -40,6 +42,45 @@ def test_publishing(trained_run, small_images, tmp_path):
     assert codes.shape == (2, 2, 3)
     with pytest.raises(tf.errors.InvalidArgumentError):
         loaded.signatures["decode"](codes=codes + 16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("quantizer", "options", "likelihood"),
+    [
+        ("gradient", {"heads": 2}, "gaussian"),
+        ("residual", {"stages": 3}, "logistic_mixture"),
+        ("finite_scalar", {"levels": (5, 4, 3)}, "categorical"),
+    ],
+)
+def test_every_quantizer_and_likelihood_leaves(
+    trained_run, small_images, small_overrides, tmp_path, quantizer, options, likelihood
+):
+    model = create(
+        "vq_vae_tiny",
+        **small_overrides,
+        input_shape=(8, 12, 3),
+        quantizer=quantizer,
+        quantizer_options=options,
+        likelihood=likelihood,
+    )
+    run = dataclasses.replace(load_run(trained_run), model=model, likelihood=find(likelihood))
+    published = export(run, small_images, base=tmp_path, name="discs")
+    assert published.report["likelihood"] == likelihood
+    loaded = tf.saved_model.load(published.path)
+    codes = loaded.signatures["encode"](images=tf.constant(small_images[:3]))["codes"]
+    np.testing.assert_array_equal(codes, encoder_of(model)(scaled(small_images[:3])))
+    assert Runner(lite_file(lite_decoder(run), tmp_path))(codes.numpy()).shape == (3, 8, 12, 3)
+    np.testing.assert_array_equal(
+        Runner(lite_file(lite_encoder(run), tmp_path))(small_images[:3].astype(np.float32)), codes
+    )
+
+
+def lite_file(model, folder):
+    path = folder / f"{model.name}.tflite"
+    dtype = np.float32 if model.name.endswith("encoder") else np.int32
+    convert(model, path, rewrite=False, seconds=0.05, representative=np.zeros((4, *model.input_shape[1:]), dtype))
+    return path
 
 
 @pytest.mark.slow
