@@ -16,7 +16,7 @@ from apps.vq_vae import models
 from apps.vq_vae.image_data import batches, read_images, scaled, spread, validation_batches, variance
 from apps.vq_vae.image_evaluation import measure
 from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, find, normalised_error
-from apps.vq_vae.pictures import draw_reconstructions
+from apps.vq_vae.pictures import DRAWABLE, draw_reconstructions
 from apps.vq_vae.runs import APPLICATION, SUMMARY, Run, likelihood_of, load_checkpoint
 from keras_layers import CodebookGuard
 from tools.errors import InputError
@@ -197,14 +197,15 @@ def config_of(description: dict[str, Any]) -> TrainingConfig:
 def finish(
     folder: pathlib.Path, config: TrainingConfig, training: np.ndarray, held_out: np.ndarray, data_variance: float
 ) -> dict[str, Any]:
-    """Writes the summary and the picture of reconstructions; returns both measures of the best epoch."""
+    """Writes the summary and, where they can be shown, reconstructions; returns what the best epoch is worth."""
     model = load_checkpoint(folder / BEST)
     likelihood = find(config.likelihood)
     summary = {"variance": data_variance, "sigma": deviation(model, likelihood, spread(training, SIGMA_IMAGES))}
     description = describe(config, training, held_out)
     write_json(folder / SUMMARY, summary)
     run = Run(folder, model, likelihood_of(description, summary), description, summary)
-    draw_reconstructions(run, spread(held_out, SHOWN), folder / "reconstructions.png")
+    if training.shape[-1] in DRAWABLE:
+        draw_reconstructions(run, spread(held_out, SHOWN), folder / "reconstructions.png")
     return {**summary, "held_out": measure(run, held_out)}
 
 

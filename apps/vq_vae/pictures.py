@@ -13,6 +13,8 @@ from tools.files import replacing
 COLUMNS = 8
 GAP = 2
 LEAST_SIDE = 64
+# Channels of an image that a picture can show.
+DRAWABLE = (1, 3)
 
 
 def draw_reconstructions(run: Run, images: np.ndarray, path: pathlib.Path) -> pathlib.Path:
@@ -66,7 +68,7 @@ def write_png(picture: np.ndarray, path: pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix.lower() != ".png":
         raise InputError(f"Expected a path that ends in .png. Received {path}.")
-    if picture.shape[-1] not in (1, 3):
+    if picture.shape[-1] not in DRAWABLE:
         raise InputError(f"Expected images of 1 or 3 channels, to draw them. Received {picture.shape[-1]}.")
     with replacing(path) as partial:
         written, data = cv2.imencode(".png", picture[..., ::-1])

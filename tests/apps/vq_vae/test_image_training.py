@@ -118,6 +118,21 @@ def test_an_interrupted_training_ends_as_a_whole_one(quantizer, small_file, smal
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
+def test_images_of_two_channels(small_images, small_overrides, tmp_path):
+    np.save(tmp_path / "two.npy", small_images[..., :2])
+    config = TrainingConfig(
+        data=str(tmp_path / "two.npy"),
+        model="vq_vae_tiny",
+        overrides=small_overrides,
+        steps=1,
+        steps_per_epoch=1,
+        validation_images=16,
+    )
+    assert train(config, tmp_path / "run")["held_out"]["images"] == 16
+    assert not (tmp_path / "run" / "reconstructions.png").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
