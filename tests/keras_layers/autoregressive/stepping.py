@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 
 def randomise(layer) -> None:
@@ -20,9 +21,9 @@ def in_steps(layer, inputs: np.ndarray, **conditions: Any) -> list[np.ndarray]:
     for time in range(length):
         # With mask "A" the step is given what lies before; at the beginning anything, which must not count.
         given = inputs[:, time - delay] if time >= delay else np.full_like(inputs[:, 0], 9.0)
-        outputs, state = layer.step(tf.constant(given), state, (tf.constant(time),))
+        outputs, state = layer.step(ops.convert_to_tensor(given), state, (ops.convert_to_tensor(time),))
         found.append(outputs if isinstance(outputs, list) else [outputs])
-    return [np.stack([np.asarray(one[index]) for one in found], axis=1) for index in range(len(found[0]))]
+    return [np.stack([ops.convert_to_numpy(one[index]) for one in found], axis=1) for index in range(len(found[0]))]
 
 
 def in_grid_steps(layer, inputs: list[np.ndarray], **conditions: Any) -> list[np.ndarray]:
@@ -33,14 +34,18 @@ def in_grid_steps(layer, inputs: list[np.ndarray], **conditions: Any) -> list[np
     state, rows, positions = layer.initial_state(batch, (height, width), **conditions), [], []
     for row in range(height):
         given = vertical[:, row - delay] if row >= delay else np.full_like(vertical[:, 0], 9.0)
-        outputs, state = layer.step_row([tf.constant(given), None], state, tf.constant(row))
+        outputs, state = layer.step_row([ops.convert_to_tensor(given), None], state, ops.convert_to_tensor(row))
         assert outputs[1] is None
-        rows.append(np.asarray(outputs[0]))
+        rows.append(ops.convert_to_numpy(outputs[0]))
         for column in range(width):
             before = horizontal[:, row, column - delay] if column >= delay else np.full_like(horizontal[:, 0, 0], 9.0)
-            outputs, state = layer.step([None, tf.constant(before)], state, (tf.constant(row), tf.constant(column)))
+            outputs, state = layer.step(
+                [None, ops.convert_to_tensor(before)],
+                state,
+                (ops.convert_to_tensor(row), ops.convert_to_tensor(column)),
+            )
             assert outputs[0] is None
-            positions.append(np.asarray(outputs[1]))
+            positions.append(ops.convert_to_numpy(outputs[1]))
     shape = (batch, height, width, -1)
     return [np.stack(rows, axis=1), np.stack(positions, axis=1).reshape(shape)]
 
