@@ -1,6 +1,16 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
+from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, MaskedConv2D, WaveNetBlock
+from keras_layers.quantization import (
+    CodebookGuard,
+    CodebookUsage,
+    FiniteScalarQuantizer,
+    Perplexity,
+    ResidualVectorQuantizer,
+    VectorQuantizer,
+    VectorQuantizerEMA,
+)
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
     CenteredIdentity,
@@ -21,22 +31,33 @@ from keras_layers.video import (
 )
 
 __all__ = [
+    "CausalConv1D",
     "CenteredIdentity",
     "ChannelwiseConv3D",
+    "ClipCheck",
+    "CodebookGuard",
+    "CodebookUsage",
     "Conv2Plus1D",
+    "FiniteScalarQuantizer",
     "FramePadding",
     "FrameRateResampling",
+    "GatedMaskedBlock",
     "InflatedInception",
     "InverseLink",
     "LateralConnection",
-    "ClipCheck",
+    "MaskedConv2D",
+    "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
+    "ResidualVectorQuantizer",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
+    "VectorQuantizer",
+    "VectorQuantizerEMA",
+    "WaveNetBlock",
     "WindowedAveragePooling3D",
     "inflate",
     "losses",

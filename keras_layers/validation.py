@@ -57,6 +57,17 @@ def positive_number(value: object, name: str) -> float:
     return float(value)
 
 
+def non_negative_number(value: object, name: str) -> float:
+    """`value` as a finite float of at least 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+        raise ValueError(f"Expected `{name}` to be a number of at least 0. Received {value!r}.")
+    return float(value)
+
+
 def one_of(value: object, choices: Sequence[str], name: str) -> str:
     """`value`, if it is one of `choices`.
 

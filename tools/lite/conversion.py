@@ -66,7 +66,7 @@ def convert(
         path: the file to write, ending in .tflite.
         precision: "float32"; "float16" (weights in float16, computed in float32); "dynamic" (weights in int8, range
             of the inputs measured in each run); "int8" (weights per channel and activations in int8).
-        representative: inputs as the model takes them, preprocessed float32 (clips, ...): an array, an iterable of
+        representative: inputs as the model takes them, preprocessed (clips, ...): an array, an iterable of
             single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
             or more real training clips are better). In every precision they are what agreement is measured on;
             without them standard normal numbers are.
@@ -90,8 +90,7 @@ def convert(
     path = pathlib.Path(path)
     _check_arguments(path, precision, io, representative)
     shapes = input_shapes(functional(model), input_shape)
-    names = [tensor.name for tensor in functional(model).inputs]
-    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), MINIMUM_CLIPS)
+    clips = inputs_by_name(representative, functional(model), shapes, MINIMUM_CLIPS)
     how = {"shapes": shapes, "precision": precision, "clips": None if representative is None else clips, "io": io}
     if rewrite:
         tell("rewriting the model")
@@ -244,7 +243,8 @@ def output_names(graph: keras.Model) -> list[str]:
 
 def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], count: int) -> dict[str, Any]:
     """How near a file comes to Keras: for each output the largest difference, the root mean square of the difference
-    over that of Keras' output, and how often the largest entry of the last axis is the same one."""
+    over that of Keras' output, and how often the largest entry of the last axis is the same one; for an output of
+    integers also "equal_share", the share of them that are equal."""
     graph = functional(model)
     clips = {name: array[:count] for name, array in clips.items()}
     results: dict[str, list[np.ndarray]] = {name: [] for name in output_names(graph)}
@@ -259,6 +259,8 @@ def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], 
     for name, parts in results.items():
         expected, received = np.concatenate(parts), answers[name]
         report[name] = difference(expected, received)
+        if np.issubdtype(received.dtype, np.integer):
+            report[name]["equal_share"] = float((received == expected).mean())
     return report
 
 
@@ -318,14 +320,22 @@ def _check_arguments(path: pathlib.Path, precision: str, io: str, representative
 
 
 def inputs_by_name(
-    representative: Clips | None, shapes: dict[str, tuple[int, ...]], minimum: int
+    representative: Clips | None, graph: keras.Model, shapes: list[tuple[int, ...]], minimum: int
 ) -> dict[str, np.ndarray]:
-    """Checked inputs by name, float32 (clips, ...); standard normal numbers where none are given."""
+    """Checked inputs of a graph by name, (clips, ...) in the types of its inputs; where none are given, standard
+    normal numbers, and zeros for integers."""
+    dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
+    shapes = dict(zip(dtypes, shapes, strict=True))
     if any(None in shape for shape in shapes.values()):
         raise InputError(f"Expected input_shape to give every size of the input. Received {shapes}.")
     if representative is None:
         generator = np.random.default_rng(0)
-        return {name: generator.standard_normal((minimum, *shape), "float32") for name, shape in shapes.items()}
+        return {
+            name: generator.standard_normal((minimum, *shape)).astype("float32")
+            if dtypes[name] == "float32"
+            else np.zeros((minimum, *shape), dtypes[name])
+            for name, shape in shapes.items()
+        }
     if not isinstance(representative, Mapping):
         if len(shapes) != 1:
             raise InputError(f"Expected representative to be a dictionary with {', '.join(shapes)}.")
@@ -334,7 +344,7 @@ def inputs_by_name(
         raise InputError(
             f"Expected representative inputs {', '.join(shapes)}. Received {', '.join(representative) or 'none'}."
         )
-    arrays = {name: _stacked(name, value, shapes[name]) for name, value in representative.items()}
+    arrays = {name: _stacked(name, value, shapes[name], dtypes[name]) for name, value in representative.items()}
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or min(counts) < minimum:
         raise InputError(
@@ -343,15 +353,15 @@ def inputs_by_name(
     return arrays
 
 
-def _stacked(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _stacked(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         parts = [np.asarray(value) for value in values]
         if len({part.shape for part in parts}) > 1:
             raise InputError(f"Expected representative {name!r} of one shape. Received several.")
-        values = np.stack(parts) if parts else np.empty((0, *shape), "float32")
-    if values.dtype != np.float32:
+        values = np.stack(parts) if parts else np.empty((0, *shape), dtype)
+    if values.dtype != dtype:
         raise InputError(
-            f"Expected representative {name!r} in float32, preprocessed as in training. Received {values.dtype}."
+            f"Expected representative {name!r} in {dtype}, preprocessed as in training. Received {values.dtype}."
         )
     if values.shape[1:] != tuple(shape):
         raise InputError(f"Expected representative {name!r} of shape (clips, {shape}). Received {values.shape}.")
