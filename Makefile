@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run the tests, each file of tests in one of them.
+JOBS ?= 2
 
 .PHONY: demo test test-all lint format bench bench-reference clean
 
@@ -9,10 +11,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m apps.action_recognition.demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

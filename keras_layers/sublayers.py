@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+
+
+def fresh(initializer: Any) -> Any:
+    """The initializer for one more weight: one instance without a seed draws the same numbers at every call."""
+    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
 
 
 def keep_frozen(layer: keras.layers.Layer) -> None:

@@ -57,6 +57,17 @@ def positive_number(value: object, name: str) -> float:
     return float(value)
 
 
+def non_negative_number(value: object, name: str) -> float:
+    """`value` as a finite float of at least 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+        raise ValueError(f"Expected `{name}` to be a number of at least 0. Received {value!r}.")
+    return float(value)
+
+
 def one_of(value: object, choices: Sequence[str], name: str) -> str:
     """`value`, if it is one of `choices`.
 
@@ -80,6 +91,45 @@ def activation(value: object, name: str) -> Callable:
         raise ValueError(
             f"Expected `{name}` to be None, a function, or the name of an activation in Keras. Received {value!r}."
         ) from error
+
+
+def clip_shape(shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    """`shape` as a tuple, if it is that of a batch of clips.
+
+    Raises:
+        ValueError: if it is not of rank 5.
+    """
+    if len(shape) != 5:
+        raise ValueError(
+            f"Expected an input of shape (batch, frames, height, width, channels). Received shape {tuple(shape)}."
+        )
+    return tuple(shape)
+
+
+def fixed_channels(layer: keras.layers.Layer, shape: Sequence[int | None]) -> int:
+    """The channels of a batch of clips, to which `layer` is then bound.
+
+    Raises:
+        ValueError: if their number is None.
+    """
+    channels = shape[-1]
+    if channels is None:
+        raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {tuple(shape)}.")
+    layer.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+    return channels
+
+
+def same_pads(length: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
+    """The zeros before and behind one axis under TensorFlow's "same"; they are one more behind where they are odd.
+
+    Args:
+        length: of the axis.
+        kernel: taps of the kernel along the axis.
+        stride: along the axis.
+        dilation: distance between the taps.
+    """
+    total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+    return total // 2, total - total // 2
 
 
 def convolution_length(length: int | None, kernel: int, stride: int, padding: str) -> int | None:

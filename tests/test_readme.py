@@ -9,7 +9,9 @@ import pytest
 from apps.cli import build_parser
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-READMES = sorted(path for path in ROOT.glob("**/README.md") if ".venv" not in path.parts)
+READMES = sorted(
+    path for pattern in ("**/README.md", "docs/*.md") for path in ROOT.glob(pattern) if ".venv" not in path.parts
+)
 SNIPPETS = [
     pytest.param(snippet, id=f"{path.relative_to(ROOT)}-{number}")
     for path in READMES
@@ -52,3 +54,12 @@ def test_the_table_of_models_is_that_of_the_registry():
             f"| `{row['name']}` | {row['parameters']:,} | {row['multiply_adds'] / 1e9:.3g} G | {row['input']} |"
             in shown
         )
+
+
+def test_what_was_measured_holds_a_row_of_every_model():
+    from apps.action_recognition import models
+
+    shown = (ROOT / "docs" / "action_recognition.md").read_text(encoding="utf-8")
+    tables = shown[shown.index("## Every model, every way") :].split("\n\n")
+    rows = [re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in tables if table.startswith("| model")]
+    assert rows == [list(models.names())] * 3

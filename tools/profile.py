@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from keras_layers import ChannelwiseConv3D, RandomFourierFeatures
+from keras_layers.quantization.codebook import CodebookQuantizer
 from tools.errors import InputError
 
 Shape = tuple[int, ...]
@@ -244,6 +245,13 @@ def _nothing(layer: keras.layers.Layer, inputs: list[Shape], outputs: list[Shape
     return 0
 
 
+def _codebook_search(layer: keras.layers.Layer, inputs: list[Shape], outputs: list[Shape]) -> int:
+    # One distance a position and code. A call that looks codes up takes indices, which have no axis of channels.
+    if len(outputs[0]) > len(inputs[0]) or inputs[0][-1] != layer.channels:
+        return 0
+    return math.prod(inputs[0]) * layer.codes
+
+
 RULES: dict[type, Rule] = {
     keras.layers.Conv1D: _convolution,
     keras.layers.Conv2D: _convolution,
@@ -258,6 +266,7 @@ RULES: dict[type, Rule] = {
     keras.layers.Conv3DTranspose: _transposed_convolution,
     keras.layers.Dense: _dense,
     RandomFourierFeatures: _dense,
+    CodebookQuantizer: _codebook_search,
     keras.layers.EinsumDense: _einsum_dense,
     keras.layers.MultiHeadAttention: _attention_products,
     keras.layers.BatchNormalization: _nothing,

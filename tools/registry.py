@@ -27,6 +27,8 @@ class ModelInfo:
         preprocessing: name of the preprocessing preset its weights expect.
         source: paper, and the implementation it equals.
         accuracy: published accuracy with its source, or "" where none is known for sure.
+        frame_rate: frames per second of the clips its weights expect; None for every frame of a file, and where the
+            input is no clip.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelInfo:
     preprocessing: str
     source: str
     accuracy: str = ""
+    frame_rate: float | None = None
 
 
 class Registry:

@@ -1,26 +1,33 @@
-"""The verbs of `kapps action-recognition`: models, train, evaluate, predict, export, weights, motion-clips."""
+"""The verbs of `kapps action-recognition`; those with more to say than fits here are in the modules `cli_*`."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING
 
 from apps.action_recognition.cli_compare import add_compare
 from apps.action_recognition.cli_expand import add_expand
 from apps.action_recognition.cli_features import add_features
+from apps.action_recognition.cli_predict import add_predict
 from apps.action_recognition.cli_transfer import add_transfer
 from apps.action_recognition.cli_weights import add_weights
-from apps.action_recognition.flags import COMMAND, PRECISIONS, TRAIN_FLAGS, pair, precisions
-from tools.commands import FAILED, add_command, add_group, one_line, print_result, progress, table
-from tools.errors import InputError, WrongUse
-
-if TYPE_CHECKING:
-    from apps.action_recognition.prediction import Prediction, Predictor
-    from apps.action_recognition.training import TrainingConfig
+from apps.action_recognition.flags import (
+    AUGMENTATION,
+    COMMAND,
+    PRECISIONS,
+    TRAIN_FLAGS,
+    add_flags,
+    add_network,
+    add_pairs,
+    add_run_folder,
+    configuration,
+    interruptible,
+    load_network,
+    positionals,
+    precisions,
+)
+from tools.commands import add_command, add_group, print_result, table
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -28,13 +35,13 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "action-recognition",
-        help="recognise actions in video clips: models, train, evaluate, predict, export",
+        help="recognise actions in video clips: train, evaluate, predict, export, weights, features and more",
         example=f"{COMMAND} train clips/train --output runs/motion --model r2plus1d_tiny --epochs 12",
     )
     add_command(verbs, "models", help="list the models", example=f"{COMMAND} models --json", run=list_models)
     _add_train(verbs)
     _add_evaluate(verbs)
-    _add_predict(verbs)
+    add_predict(verbs)
     add_features(verbs)
     _add_export(verbs)
     add_compare(verbs)
@@ -51,9 +58,10 @@ def list_models(options: argparse.Namespace) -> None:
     """Prints parameters, multiply-adds, input, preprocessing and source of every model."""
     from apps.action_recognition import models
 
-    columns = ["name", "parameters", "multiply_adds", "input", "preprocessing", "source"]
+    columns = ["name", "parameters", "multiply_adds", "input", "frame_rate", "preprocessing", "source"]
     rows = models.table()
-    print_result(options, rows, lambda: table([[row[column] for column in columns] for row in rows], columns))
+    shown = [{**row, "frame_rate": row["frame_rate"] or "all"} for row in rows]
+    print_result(options, rows, lambda: table([[row[column] for column in columns] for row in shown], columns))
 
 
 # === train ===
@@ -74,49 +82,21 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "data", nargs="?", default=argparse.SUPPRESS, help="a folder of class folders, a .csv or a UCF101 split .txt"
     )
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="RUN", help="the run folder, a new one")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in RUN, with the configuration it began with"
-    )
-    # Without defaults, so that a resumed run is compared by the flags that were given.
-    for flag, (kind, text) in TRAIN_FLAGS.items():
-        how = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
-    for flag, name, text in (
-        ("--set", "overrides", "an argument of the model: dropout=0.2, input_shape=8,56,56,3; repeatable"),
-        ("--augment", "augmentation", "an augmentation: horizontal_flip=0.5, brightness=0.2; repeatable"),
-    ):
-        parser.add_argument(
-            flag, dest=name, action="append", type=pair, metavar="NAME=X", default=argparse.SUPPRESS, help=text
-        )
+    add_run_folder(parser, "RUN", "run")
+    add_flags(parser, TRAIN_FLAGS)
+    add_pairs(parser, "an argument of the model: dropout=0.2, input_shape=8,56,56,3", AUGMENTATION)
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
-    from apps.action_recognition.training import train
-
-    config = _training_config(options)
-    try:
-        report = train(config, options.output, resume=options.resume)
-    except KeyboardInterrupt:
-        if (options.output / "state.npz").exists():
-            print(f"{options.output}: every whole epoch is kept; --resume goes on", file=sys.stderr)
-        raise
-    print_result(options, report.to_dict(), lambda: _training_text(report))
-
-
-def _training_config(options: argparse.Namespace) -> TrainingConfig:
     from apps.action_recognition.runs import read_config
-    from apps.action_recognition.training import TrainingConfig, config_of
+    from apps.action_recognition.training import TrainingConfig, config_of, train
 
-    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
-    given = {name: item for name, item in vars(options).items() if name in fields}
-    given.update({name: dict(given[name]) for name in ("overrides", "augmentation") if name in given})
-    if options.resume and (options.output / "config.json").exists():
-        return dataclasses.replace(config_of(read_config(options.output)), **given)
-    if "data" not in given:
-        raise WrongUse(f"Expected DATA, the training videos. Received none, and no run to resume in {options.output}.")
-    return TrainingConfig(**given)
+    needed = {"data": "DATA, the training videos"}
+    config = configuration(options, TrainingConfig, lambda folder: config_of(read_config(folder)), needed)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = train(config, options.output, resume=options.resume)
+    print_result(options, report.to_dict(), lambda: _training_text(report))
 
 
 def _training_text(report) -> str:
@@ -133,21 +113,25 @@ def _training_text(report) -> str:
 # === evaluate ===
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=pathlib.Path, help="a run folder that train wrote")
-    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch to use (default best)")
-
-
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "evaluate",
         help="measure a trained model on labelled videos",
-        example=f"{COMMAND} evaluate runs/motion clips/test --clips 10 --crops 3",
+        example=(
+            f"{COMMAND} evaluate runs/motion clips/test --clips 10 --crops 3\n"
+            f"  {COMMAND} evaluate --model i3d --weights i3d_kinetics400 kinetics/test --output measured"
+        ),
         run=run_evaluate,
     )
-    _add_run(parser)
-    parser.add_argument("data", help="a folder of class folders, a .csv or a UCF101 split .txt")
+    parser.add_argument("run_or_data", metavar="RUN", help="a run folder that train wrote; not with --model")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="a folder of class folders, a .csv or a UCF101 split .txt, of the classes that the model has",
+    )
+    add_network(parser, labels=True)
     parser.add_argument("--root", help="folder to which relative paths in lists refer")
     parser.add_argument(
         "--split", type=int, help="split of HMDB51, of whose split files DATA is the folder: its test part"
@@ -158,21 +142,23 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamplings for the intervals (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamplings (default 0)")
     parser.add_argument(
-        "--output", type=pathlib.Path, help="folder for evaluation.json and confusion.png (default RUN/evaluation)"
+        "--output",
+        type=pathlib.Path,
+        help="folder for evaluation.json and confusion.png (default RUN/evaluation; with --model none is written)",
     )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Evaluates, writes evaluation.json and confusion.png, and prints the measures."""
+    """Evaluates, prints the measures, and writes evaluation.json and confusion.png."""
+    folder, data = positionals(options, "run_or_data", "data", "DATA")
     from apps.action_recognition.data import load_videos
     from apps.action_recognition.evaluation import evaluate
-    from apps.action_recognition.runs import load_run
     from tools.figures import draw_confusion
     from tools.files import write_json
 
-    run = load_run(options.run_folder, options.which)
+    run = load_network(options, folder)
     part = {} if options.split is None else {"subset": "test", "split": options.split}
-    videos = load_videos(options.data, classes=run.classes, root=options.root, **part)
+    videos = load_videos(data, classes=run.classes, root=options.root, **part)
     result = evaluate(
         run.model,
         videos,
@@ -183,12 +169,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
         bootstrap=options.bootstrap,
         seed=options.seed,
     )
-    folder = options.output or options.run_folder / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
-    draw_confusion(result.confusion, result.classes, folder / "confusion.png")
-    document = {"run": str(run.path), "data": options.data, **result.to_dict()}
-    write_json(folder / "evaluation.json", document)
-    print_result(options, document, lambda: f"{_evaluation_text(result)}\n\nconfusion and mistakes are in {folder}")
+    document = {"run": str(run.path), "data": data, **result.to_dict()}
+    text = _evaluation_text(result)
+    output = options.output or (run.path / "evaluation" if folder is not None else None)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        draw_confusion(result.confusion, result.classes, output / "confusion.png")
+        write_json(output / "evaluation.json", document)
+        text += f"\n\nconfusion and mistakes are in {output}"
+    print_result(options, document, text)
 
 
 def _evaluation_text(result) -> str:
@@ -203,114 +192,6 @@ def _evaluation_text(result) -> str:
     return f"{head}{skipped}\n\n{table(rows, ['measure', 'video', '95 % confidence', 'single view'])}"
 
 
-# === predict ===
-
-
-def _add_predict(verbs: argparse._SubParsersAction) -> None:
-    parser = add_command(
-        verbs,
-        "predict",
-        help="ask a trained model about a video, a folder of videos or a camera",
-        example=(
-            f"{COMMAND} predict runs/motion video.mp4 --step 0.5\n"
-            f"  {COMMAND} predict runs/motion 0\n"
-            f"  {COMMAND} predict --model i3d --weights i3d_kinetics400 video.mp4"
-        ),
-        run=run_predict,
-    )
-    parser.add_argument("run_or_source", metavar="RUN", help="a run folder that train wrote; not with --model")
-    parser.add_argument(
-        "source", nargs="?", metavar="SOURCE", help="a video file, a folder of video files, or the index of a camera"
-    )
-    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch to use (default best)")
-    parser.add_argument("--model", help=f"instead of a run: a model (`{COMMAND} models`) with --weights")
-    parser.add_argument("--weights", help=f"its weights: a checkpoint, or a name of `{COMMAND} weights list`")
-    parser.add_argument("--labels", help="class names of a checkpoint, one a line")
-    parser.add_argument("--top", type=int, default=5, help="how many classes to list (default 5)")
-    parser.add_argument(
-        "--step",
-        type=float,
-        help="go over the whole video in windows every so many seconds and show a time line (default: one answer for "
-        "the central clip; with a camera 1)",
-    )
-
-
-def run_predict(options: argparse.Namespace) -> int | None:
-    """Prints what the model says about the source."""
-    if (options.model is None) != (options.weights is None) or (options.labels and options.model is None):
-        raise WrongUse("Expected --model and --weights together, and --labels only with them.")
-    if (options.model is None) != (options.source is not None):
-        raise WrongUse("Expected RUN and SOURCE, or --model, --weights and SOURCE alone.")
-    text = options.run_or_source if options.source is None else options.source
-    source = pathlib.Path(text)
-    if not source.exists() and not text.isdecimal():
-        raise InputError(
-            f"Expected a video, a folder of videos or the index of a camera. Received {source}: not found."
-        )
-
-    from apps.action_recognition.prediction import Predictor, camera_index
-    from apps.action_recognition.published_weights import load
-    from apps.action_recognition.runs import load_run
-
-    if options.model is None:
-        run = load_run(pathlib.Path(options.run_or_source), options.which)
-    else:
-        run = load(options.model, options.weights, options.labels)
-    predictor = Predictor(run, options.top)
-    camera = camera_index(text)
-    if camera is not None:
-        return _watch(options, predictor, camera)
-    if source.is_dir():
-        return _predict_folder(options, predictor, source)
-    prediction = predictor.predict(source, options.step)
-    print_result(options, prediction.to_dict(), lambda: _prediction_text(prediction))
-    return None
-
-
-def _watch(options: argparse.Namespace, predictor: Predictor, camera: int) -> None:
-    step = 1.0 if options.step is None else options.step
-    try:
-        for start, end, probabilities in predictor.windows(camera, step):
-            top = predictor.best(probabilities)
-            if options.json:
-                answers = [{"class": name, "probability": probability} for name, probability in top]
-                print(json.dumps({"start": round(start, 3), "end": round(end, 3), "top": answers}), flush=True)
-            else:
-                print(f"{start:8.2f} s  {_answers(top)}", flush=True)
-    except KeyboardInterrupt:
-        print("the camera is closed", file=sys.stderr)
-
-
-def _predict_folder(options: argparse.Namespace, predictor: Predictor, folder: pathlib.Path) -> int | None:
-    from apps.action_recognition.prediction import videos_in
-
-    documents, texts, failures = [], [], 0
-    paths = videos_in(folder)
-    for path in progress(paths, len(paths), "asking about videos"):
-        try:
-            prediction = predictor.predict(path, options.step)
-        except InputError as error:
-            failures += 1
-            print(f"skipped: {one_line(error)}", file=sys.stderr)
-            documents.append({"path": str(path), "error": one_line(error)})
-            continue
-        documents.append(prediction.to_dict())
-        texts.append(_prediction_text(prediction))
-    print_result(options, documents, "\n".join(texts))
-    return FAILED if failures == len(documents) else None
-
-
-def _prediction_text(prediction: Prediction) -> str:
-    lines = [f"{prediction.path}  {_answers(prediction.top)}"]
-    for segment in prediction.segments or ():
-        lines.append(f"  {segment.start:8.2f} to {segment.end:8.2f} s  {_answers(segment.top[:1])}")
-    return "\n".join(lines)
-
-
-def _answers(top) -> str:
-    return "  ".join(f"{name} {probability:.3f}" for name, probability in top)
-
-
 # === export ===
 
 
@@ -322,7 +203,8 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
         example=f"{COMMAND} export runs/motion --base savedmodels --name motion --lite float32,int8",
         run=run_export,
     )
-    _add_run(parser)
+    parser.add_argument("run_folder", metavar="RUN", type=pathlib.Path, help="a run folder that train wrote")
+    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch to use (default best)")
     parser.add_argument("--base", type=pathlib.Path, default=pathlib.Path("savedmodels"), help="default savedmodels")
     parser.add_argument("--name", help="of the published model (default: the name of the run folder)")
     parser.add_argument("--version", type=int, help="default: the next free one")

@@ -38,7 +38,9 @@ def add_compare(verbs: argparse._SubParsersAction) -> None:
         help="a video or a folder of videos; repeatable (default: motion clips, made in FOLDER/videos)",
     )
     parser.add_argument("--clips", type=int, default=8, help="videos on which answers are compared (default 8)")
-    parser.add_argument("--calibration", type=int, default=4, help="other videos, for the ranges of int8 (default 4)")
+    parser.add_argument(
+        "--calibration", type=int, default=4, help="other videos, for the ranges of int8 (default 4; better 32)"
+    )
     parser.add_argument(
         "--input-shape", type=numbers, metavar="T,H,W", help="frames, height and width (default: those of the model)"
     )

@@ -5,10 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import sys
 from typing import TYPE_CHECKING, Any
 
-from apps.action_recognition.flags import COMMAND, TRAIN_FLAGS, pair
+from apps.action_recognition.flags import (
+    AUGMENTATION,
+    COMMAND,
+    TRAIN_FLAGS,
+    Flags,
+    add_flags,
+    add_pairs,
+    add_run_folder,
+    given,
+    interruptible,
+    resumes,
+)
 from tools.commands import add_command, print_result, table
 from tools.errors import WrongUse
 
@@ -40,6 +50,14 @@ def multiply_adds(text: str) -> int:
     return number
 
 
+SEARCH_FLAGS: Flags = {
+    "--target-multiply-adds": (multiply_adds, "of one clip: 50000000, 50M or 0.6G"),
+    "--growth": (float, "factor of the multiply-adds of a step (default 2)"),
+    "--seeds": (int, "trainings of a candidate, whose mean accuracy decides (default 1)"),
+    "--fc1-units": (int, "channels of the layer before the classifier (default 2048)"),
+}
+
+
 def add_expand(verbs: argparse._SubParsersAction) -> None:
     """Adds `expand`."""
     parser = add_command(
@@ -55,18 +73,9 @@ def add_expand(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "data", nargs="?", default=argparse.SUPPRESS, help="a folder of class folders, a .csv or a UCF101 split .txt"
     )
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="FOLDER", help="of the search, a new one")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the search in FOLDER, with the configuration it began with"
-    )
+    add_run_folder(parser, "FOLDER", "search")
     search = parser.add_argument_group("the search")
-    for flag, kind, text in (
-        ("--target-multiply-adds", multiply_adds, "of one clip: 50000000, 50M or 0.6G"),
-        ("--growth", float, "factor of the multiply-adds of a step (default 2)"),
-        ("--seeds", int, "trainings of a candidate, whose mean accuracy decides (default 1)"),
-        ("--fc1-units", int, "channels of the layer before the classifier (default 2048)"),
-    ):
-        search.add_argument(flag, type=kind, metavar="X", default=argparse.SUPPRESS, help=text)
+    add_flags(search, SEARCH_FLAGS)
     search.add_argument(
         "--no-contraction",
         dest="contraction",
@@ -75,22 +84,17 @@ def add_expand(verbs: argparse._SubParsersAction) -> None:
         help="keep the last step although it goes beyond the target",
     )
     base = parser.add_argument_group("where it begins")
-    for name, (kind, text) in BASE_FLAGS.items():
-        flag = f"--base-{name.replace('_', '-')}"
-        base.add_argument(flag, type=kind, metavar="X", default=argparse.SUPPRESS, help=text)
+    add_flags(base, {f"--base-{name.replace('_', '-')}": flag for name, flag in BASE_FLAGS.items()})
     recipe = parser.add_argument_group("the training of every candidate, as of train")
-    # Without defaults, so that a resumed search is compared by the flags that were given.
-    for flag, (kind, text) in TRAIN_FLAGS.items():
-        if flag not in LEFT_OUT:
-            how: dict[str, Any] = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-            recipe.add_argument(flag, default=argparse.SUPPRESS, help=text.replace("best epoch", "axes"), **how)
-    for flag, name, text in (
-        ("--set", "overrides", "an argument of the model that no axis decides: dropout=0.2; repeatable"),
-        ("--augment", "augmentation", "an augmentation: horizontal_flip=0.5, brightness=0.2; repeatable"),
-    ):
-        recipe.add_argument(
-            flag, dest=name, action="append", type=pair, metavar="NAME=X", default=argparse.SUPPRESS, help=text
-        )
+    add_flags(
+        recipe,
+        {
+            flag: (kind, text.replace("best epoch", "axes"))
+            for flag, (kind, text) in TRAIN_FLAGS.items()
+            if flag not in LEFT_OUT
+        },
+    )
+    add_pairs(recipe, "an argument of the model that no axis decides: dropout=0.2", AUGMENTATION)
 
 
 def run_expand(options: argparse.Namespace) -> None:
@@ -98,14 +102,8 @@ def run_expand(options: argparse.Namespace) -> None:
     from apps.action_recognition.expansion import expand
 
     config = _config(options)
-    try:
+    with interruptible(options.output / "config.json", "every candidate, and every whole epoch,"):
         document = expand(config, options.output, resume=options.resume)
-    except KeyboardInterrupt:
-        if (options.output / "config.json").exists():
-            print(
-                f"{options.output}: every candidate is kept, and every whole epoch; --resume goes on", file=sys.stderr
-            )
-        raise
     print_result(options, document, lambda: _text(document, options.output))
 
 
@@ -113,14 +111,12 @@ def _config(options: argparse.Namespace) -> ExpansionConfig:
     from apps.action_recognition.expansion import ExpansionConfig, Network, config_of
     from apps.action_recognition.training import TrainingConfig
 
-    given = vars(options)
-    recipe = {field.name: given[field.name] for field in dataclasses.fields(TrainingConfig) if field.name in given}
-    recipe.update({name: dict(recipe[name]) for name in ("overrides", "augmentation") if name in recipe})
-    base = {name: given[f"base_{name}"] for name in BASE_FLAGS if f"base_{name}" in given}
-    search = {name: given[name] for name in ("growth", "seeds", "fc1_units", "contraction") if name in given}
-    if "target_multiply_adds" in given:
-        search["target"] = given["target_multiply_adds"]
-    if options.resume and (options.output / "config.json").exists():
+    recipe = given(options, TrainingConfig)
+    base = {name: getattr(options, f"base_{name}") for name in BASE_FLAGS if f"base_{name}" in options}
+    search = given(options, ExpansionConfig)
+    if "target_multiply_adds" in options:
+        search["target"] = options.target_multiply_adds
+    if resumes(options):
         begun = config_of(options.output)
         training = dataclasses.replace(begun.training, **recipe)
         return dataclasses.replace(begun, training=training, base=dataclasses.replace(begun.base, **base), **search)

@@ -6,9 +6,9 @@ import argparse
 import pathlib
 from typing import TYPE_CHECKING
 
-from apps.action_recognition.flags import COMMAND, frame_rate, pair
+from apps.action_recognition.flags import COMMAND, add_network, clip_flags, positionals
 from tools.commands import add_command, print_result
-from tools.errors import InputError, WrongUse
+from tools.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -38,27 +38,7 @@ def add_features(verbs: argparse._SubParsersAction) -> None:
         "line; labels are kept where there are any",
     )
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="FILE", help="the .npz file to write")
-    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch of RUN to use (default best)")
-    parser.add_argument("--model", help=f"instead of a run: a model (`{COMMAND} models`) with --weights")
-    parser.add_argument("--weights", help=f"its weights: a checkpoint, or a name of `{COMMAND} weights list`")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        type=pair,
-        default=[],
-        metavar="NAME=X",
-        help="with --model, an argument of it: input_shape=16,112,112,3; repeatable",
-    )
-    parser.add_argument(
-        "--frame-rate",
-        type=frame_rate,
-        default=argparse.SUPPRESS,
-        help='with --model, frames per second of a clip, or "all" for every frame (default: that of the preprocessing)',
-    )
-    parser.add_argument(
-        "--preset", default=argparse.SUPPRESS, help="with --model, preprocessing (default: that of the model)"
-    )
+    add_network(parser, labels=False)
     parser.add_argument(
         "--layer",
         default="global_pool",
@@ -74,12 +54,16 @@ def add_features(verbs: argparse._SubParsersAction) -> None:
 
 def run_features(options: argparse.Namespace) -> None:
     """Writes the file and says what is in it."""
-    _check(options)
+    if options.output.suffix != ".npz":
+        raise InputError(f"Expected --output to end in .npz. Received {options.output}.")
+    if not options.output.parent.is_dir():
+        raise InputError(f"Expected --output in a folder that is there. Received {options.output}.")
+    run, source = positionals(options, "run_or_videos", "videos", "VIDEOS")
     from apps.action_recognition.data.any_videos import load_any
     from apps.action_recognition.features import extract
 
-    model, spec = _network(options)
-    videos = load_any(options.videos if options.model is None else options.run_or_videos, root=options.root)
+    model, spec = _network(options, run)
+    videos = load_any(source, root=options.root)
     output = options.output
     features = extract(
         model,
@@ -106,31 +90,12 @@ def run_features(options: argparse.Namespace) -> None:
     print_result(options, document, f"{output}: features {shape} of {options.layer}{skipped}")
 
 
-def _check(options: argparse.Namespace) -> None:
-    if (options.model is None) != (options.weights is None):
-        raise WrongUse("Expected --model and --weights together.")
-    if (options.model is None) != (options.videos is not None):
-        raise WrongUse("Expected RUN and VIDEOS, or --model, --weights and VIDEOS alone.")
-    if options.model is None and (options.overrides or "preset" in options or "frame_rate" in options):
-        raise WrongUse("Expected --set, --frame-rate and --preset with --model only.")
-    if options.output.suffix != ".npz":
-        raise InputError(f"Expected --output to end in .npz. Received {options.output}.")
-    if not options.output.parent.is_dir():
-        raise InputError(f"Expected --output in a folder that is there. Received {options.output}.")
-    if options.weights is not None:
-        from apps.action_recognition.published_weights import resolve
-
-        # Before TensorFlow is imported, which takes seconds.
-        resolve(options.weights)
-
-
-def _network(options: argparse.Namespace) -> tuple[keras.Model, ClipSpec]:
-    if options.model is None:
+def _network(options: argparse.Namespace, folder: str | None) -> tuple[keras.Model, ClipSpec]:
+    if folder is not None:
         from apps.action_recognition.runs import load_run
 
-        run = load_run(pathlib.Path(options.run_or_videos), options.which)
+        run = load_run(pathlib.Path(folder), options.which)
         return run.model, run.spec
     from apps.action_recognition.features import load_network
 
-    spec = {name: getattr(options, name) for name in ("frame_rate", "preset") if name in options}
-    return load_network(options.model, options.weights, dict(options.overrides), **spec)
+    return load_network(options.model, options.weights, dict(options.overrides), **clip_flags(options))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import pathlib
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from apps.action_recognition.flags import COMMAND, frame_rate, pair
+from apps.action_recognition.flags import (
+    COMMAND,
+    TRAIN_FLAGS,
+    Flags,
+    add_flags,
+    add_pairs,
+    add_run_folder,
+    configuration,
+    interruptible,
+)
 from tools.commands import add_command, print_result
-from tools.errors import WrongUse
 
 if TYPE_CHECKING:
-    from apps.action_recognition.transfer import TransferConfig, TransferReport
+    from apps.action_recognition.transfer import TransferReport
 
-# Flag -> type (None for a switch) and help; the default is that of the field of `TransferConfig` of the same name.
-FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
+# The default is that of the field of `TransferConfig` of the same name.
+FLAGS: Flags = {
     "--teacher": (str, "a .keras file of a network of images, or vgg16_imagenet (`weights get vgg16_imagenet`)"),
     "--teacher-layer": (str, "layer of the teacher whose output are the features (default: its output)"),
     "--teacher-preset": (str, "normalisation that the teacher expects, as two_stream (default: RGB of 0 to 255)"),
@@ -27,9 +31,9 @@ FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--validation": (str, "videos to measure the correspondence on: a folder or list as VIDEOS"),
     "--validation-fraction": (float, "share of the videos held out where there is no --validation (default 0.1)"),
     "--validation-blocks": (None, "hold out the last videos: where neighbours come from one recording"),
-    "--root": (str, "folder to which relative paths in lists refer"),
+    "--root": TRAIN_FLAGS["--root"],
     "--model": (str, f"the student, see `{COMMAND} models` (default t3d_121)"),
-    "--frame-rate": (frame_rate, 'frames per second of a clip, or "all" for every frame (default 15)'),
+    "--frame-rate": TRAIN_FLAGS["--frame-rate"],
     "--preset": (str, "preprocessing of the student (default: that of the model)"),
     "--dropout": (float, "before each dense layer (default 0)"),
     "--epochs": (int, "of the whole run (default 20)"),
@@ -37,9 +41,9 @@ FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--optimizer": (str, "adamw or sgd (default adamw)"),
     "--learning-rate": (float, "after the warm-up (default 0.003)"),
     "--weight-decay": (float, "of kernels (default 0.01)"),
-    "--patience": (int, "epochs without improvement after which to stop (default: never)"),
+    "--patience": TRAIN_FLAGS["--patience"],
     "--monitor": (str, "value that decides which epoch's student is kept (default: the validation accuracy)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": TRAIN_FLAGS["--seed"],
 }
 
 
@@ -64,49 +68,24 @@ def add_transfer(verbs: argparse._SubParsersAction) -> None:
         default=argparse.SUPPRESS,
         help="a folder, a .csv with a column path or a .txt with a path a line; labels are not read",
     )
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="RUN", help="the run folder, a new one")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in RUN, with the configuration it began with"
+    add_run_folder(parser, "RUN", "run")
+    add_flags(parser, FLAGS)
+    add_pairs(
+        parser,
+        "an argument of the student: input_shape=32,112,112,3",
+        "an augmentation of its clips: horizontal_flip=0.5",
     )
-    # Without defaults, so that a resumed run is compared by the flags that were given.
-    for flag, (kind, text) in FLAGS.items():
-        how = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
-    for flag, name, text in (
-        ("--set", "overrides", "an argument of the student: input_shape=32,112,112,3; repeatable"),
-        ("--augment", "augmentation", "an augmentation of its clips: horizontal_flip=0.5; repeatable"),
-    ):
-        parser.add_argument(
-            flag, dest=name, action="append", type=pair, metavar="NAME=X", default=argparse.SUPPRESS, help=text
-        )
 
 
 def run_transfer(options: argparse.Namespace) -> None:
     """Trains the student and says where it is."""
-    from apps.action_recognition.transfer import transfer
+    from apps.action_recognition.transfer import TransferConfig, read_transfer_config, transfer
 
-    config = _config(options)
-    try:
+    needed = {"data": "VIDEOS", "teacher": "--teacher"}
+    config = configuration(options, TransferConfig, read_transfer_config, needed)
+    with interruptible(options.output / "config.json", "what is done"):
         report = transfer(config, options.output, resume=options.resume)
-    except KeyboardInterrupt:
-        if (options.output / "config.json").exists():
-            print(f"{options.output}: what is done is kept; --resume goes on", file=sys.stderr)
-        raise
     print_result(options, report.to_dict(), lambda: _text(report, config.model))
-
-
-def _config(options: argparse.Namespace) -> TransferConfig:
-    from apps.action_recognition.transfer import TransferConfig, read_transfer_config
-
-    fields = {field.name for field in dataclasses.fields(TransferConfig)}
-    given = {name: item for name, item in vars(options).items() if name in fields}
-    given.update({name: dict(given[name]) for name in ("overrides", "augmentation") if name in given})
-    if options.resume and (options.output / "config.json").exists():
-        return dataclasses.replace(read_transfer_config(options.output), **given)
-    for name, word in (("data", "VIDEOS"), ("teacher", "--teacher")):
-        if name not in given:
-            raise WrongUse(f"Expected {word}. Received none, and no run to resume in {options.output}.")
-    return TransferConfig(**given)
 
 
 def _text(report: TransferReport, model: str) -> str:

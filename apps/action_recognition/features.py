@@ -22,7 +22,6 @@ import tensorflow as tf
 from apps.action_recognition import checkpoints, models
 from apps.action_recognition.data import ClipSpec, VideoList, read_views, video_shape
 from apps.action_recognition.data.pipeline import workers
-from apps.action_recognition.data.presets import preset
 from apps.action_recognition.published_weights import PUBLISHED
 from tools.commands import progress
 from tools.errors import InputError
@@ -44,20 +43,17 @@ def load_network(
         model: registered name.
         weights: name of published weights, or the path of a checkpoint.
         overrides: arguments of the constructor, such as `input_shape`.
-        **clip: `frame_rate` and `preset` of the `ClipSpec`, if not those of the model.
+        **clip: `frame_rate` and `preset` of `models.clip_spec`, if not those of the model.
 
     Raises:
         InputError: if there is no such model, the weights do not fit it, or it does not take RGB clips of fixed size.
     """
-    info = models.info(model)
     entry = PUBLISHED.get(os.fspath(weights))
     head = {"classes": len(entry.classes())} if entry is not None and entry.model else {"include_top": False}
     network = models.create(model, **{**(overrides or {}), **head})
-    frames, height, width = video_shape(model, network.input_shape[1:])
+    size = video_shape(model, network.input_shape[1:])
     checkpoints.load(network, weights, classifier="classes" in head)
-    name = clip.get("preset", info.preprocessing)
-    rate = clip.get("frame_rate", preset(name).frame_rate)
-    return network, ClipSpec(frames, (height, width), rate, name)
+    return network, models.clip_spec(model, size, **clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,19 +169,24 @@ def extract(
     except BaseException:
         done.save()
         raise
+    features = _gathered(videos, done)
+    done.remove()
+    return features
+
+
+def _gathered(videos: VideoList, done: _Done) -> Features:
+    """What was computed of the videos that could be read."""
     kept = [index for index, row in enumerate(done.rows) if row is not None]
     failed = [(path, done.reasons[index]) for index, path in enumerate(videos.paths) if done.rows[index] is None]
     if not kept:
         raise InputError(f"Expected videos that can be read. Received {len(failed)} of which none can: {failed[0][1]}")
-    features = Features(
+    return Features(
         np.stack([done.rows[index] for index in kept]),
         tuple(videos.paths[index] for index in kept),
         np.array([videos.labels[index] for index in kept], np.int32),
         videos.classes,
         (*videos.skipped, *failed),
     )
-    done.remove()
-    return features
 
 
 class _Compute:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import dataclasses
 import json
-from collections.abc import Callable
-from typing import Any
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tools.errors import WrongUse
+
+if TYPE_CHECKING:
+    from apps.action_recognition.runs import Run
 
 COMMAND = "kapps action-recognition"
 # Of `tools.lite.convert`, which is not imported for `--help`.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+Configuration = TypeVar("Configuration")
+# Flag -> type (None for a switch) and help.
+Flags = Mapping[str, tuple[Callable[[str], Any] | None, str]]
 
 
 def value(text: str) -> Any:
@@ -37,9 +49,9 @@ def numbers(text: str) -> tuple[float, ...]:
     return parsed
 
 
-def frame_rate(text: str) -> float | None:
-    """A number, or None for "all"."""
-    return None if text == "all" else float(text)
+def frame_rate(text: str) -> float | str | None:
+    """A number, None for "all", or "model"."""
+    return {"all": None, "model": "model"}[text] if text in ("all", "model") else float(text)
 
 
 def class_weight(text: str) -> str | dict[str, float]:
@@ -61,8 +73,9 @@ def precisions(text: str) -> list[str]:
     return names
 
 
-# Flag -> type (None for a switch) and help; the default is that of the field of `TrainingConfig` of the same name.
-TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
+AUGMENTATION = "an augmentation: horizontal_flip=0.5, brightness=0.2"
+# The default is that of the field of `TrainingConfig` of the same name.
+TRAIN_FLAGS: Flags = {
     "--validation": (str, "videos to choose the best epoch by: a folder or list as DATA"),
     "--validation-fraction": (float, "share of each class held out where there is no --validation (default 0.1)"),
     "--validation-blocks": (None, "hold out the last videos of each class: where neighbours come from one recording"),
@@ -73,7 +86,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--fresh-classifier": (None, "leave the classifier of --weights out, for other classes"),
     "--freeze": (str, "last layer of --weights to keep as it is, with all before it, such as Mixed_4f of i3d"),
     "--normalization-momentum": (float, "of the batch normalizations; less for short trainings (default: the model's)"),
-    "--frame-rate": (frame_rate, 'frames per second of a clip, or "all" for every frame (default 15)'),
+    "--frame-rate": (frame_rate, 'frames per second of a clip, or "all" for every frame (default: that of the model)'),
     "--preset": (str, "preprocessing (default: that of the model)"),
     "--epochs": (int, "of the whole run (default 45)"),
     "--batch-size": (int, "clips a step (default 24)"),
@@ -97,3 +110,167 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--mirrored": (None, "train on all GPUs of this machine"),
     "--jit": (None, "compile the step with XLA"),
 }
+
+
+# === Configurations that a run keeps, so that it can be resumed ===
+
+
+def add_run_folder(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
+    """Adds --output, the folder, and --resume."""
+    parser.add_argument(
+        "--output", required=True, type=pathlib.Path, metavar=metavar, help=f"the folder of the {what}, a new one"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"go on with the {what} in {metavar}, with the configuration it began with",
+    )
+
+
+def add_flags(parser: argparse._ActionsContainer, flags: Flags) -> None:
+    """Adds the flags of a table, without defaults: a resumed run is compared by those that were given."""
+    for flag, (kind, text) in flags.items():
+        how: dict[str, Any] = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
+
+
+def add_pairs(parser: argparse._ActionsContainer, overrides: str, augmentation: str) -> None:
+    """Adds --set and --augment, of which the texts say what they set; without defaults as `add_flags`."""
+    for flag, name, text in (("--set", "overrides", overrides), ("--augment", "augmentation", augmentation)):
+        parser.add_argument(
+            flag,
+            dest=name,
+            action="append",
+            type=pair,
+            metavar="NAME=X",
+            default=argparse.SUPPRESS,
+            help=f"{text}; repeatable",
+        )
+
+
+def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The fields of a configuration that were given, by name."""
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind) if field.name in options}
+    return {name: dict(item) if name in ("overrides", "augmentation") else item for name, item in fields.items()}
+
+
+def resumes(options: argparse.Namespace) -> bool:
+    """Whether there is something to resume."""
+    return options.resume and (options.output / "config.json").exists()
+
+
+def configuration(
+    options: argparse.Namespace,
+    kind: type[Configuration],
+    read: Callable[[pathlib.Path], Configuration],
+    needed: Mapping[str, str],
+) -> Configuration:
+    """What the flags say; with --resume what the run began with, but for the flags that were given.
+
+    Args:
+        options: parsed.
+        kind: the configuration's dataclass.
+        read: gives the configuration of a folder.
+        needed: fields without which no run begins, and what they are called.
+
+    Raises:
+        WrongUse: if one of those is missing.
+        InputError: as `read`.
+    """
+    fields = given(options, kind)
+    if resumes(options):
+        return dataclasses.replace(read(options.output), **fields)
+    for name, words in needed.items():
+        if name not in fields:
+            raise WrongUse(f"Expected {words}. Received none, and nothing to resume in {options.output}.")
+    return kind(**fields)
+
+
+@contextlib.contextmanager
+def interruptible(file: pathlib.Path, kept: str) -> Iterator[None]:
+    """Says after Ctrl-C what is kept, if the file is there that shows it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if file.exists():
+            print(f"{file.parent}: {kept} is kept; --resume goes on", file=sys.stderr)
+        raise
+
+
+# === A network to ask: that of a run folder, or a registered one with weights ===
+
+
+def add_network(parser: argparse.ArgumentParser, labels: bool) -> None:
+    """Adds --which, --model, --weights, --set, --frame-rate and --preset, and --labels where classes are named."""
+    parser.add_argument("--which", choices=("best", "last"), default="best", help="epoch of RUN to use (default best)")
+    parser.add_argument("--model", help=f"instead of a run: a model (`{COMMAND} models`) with --weights")
+    parser.add_argument("--weights", help=f"its weights: a checkpoint, or a name of `{COMMAND} weights list`")
+    if labels:
+        parser.add_argument("--labels", help="with --model, class names of a checkpoint, one a line")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        type=pair,
+        default=[],
+        metavar="NAME=X",
+        help="with --model, an argument of it: input_shape=16,112,112,3; repeatable",
+    )
+    parser.add_argument(
+        "--frame-rate",
+        type=frame_rate,
+        default=argparse.SUPPRESS,
+        help='with --model, frames per second of a clip, or "all" for every frame (default: that of the model)',
+    )
+    parser.add_argument(
+        "--preset", default=argparse.SUPPRESS, help="with --model, preprocessing (default: that of the model)"
+    )
+
+
+def positionals(options: argparse.Namespace, first: str, second: str, name: str) -> tuple[str | None, str]:
+    """The run folder, None with --model, and what the network is asked about.
+
+    Args:
+        options: parsed; `add_network` added to the parser.
+        first: attribute of the run folder, or with --model of what is asked about.
+        second: attribute of what is asked about, or with --model None.
+        name: what that is called.
+
+    Raises:
+        WrongUse: if the flags do not fit together.
+        InputError: if published weights have not been fetched.
+    """
+    one, two = getattr(options, first), getattr(options, second)
+    if (options.model is None) != (options.weights is None):
+        raise WrongUse("Expected --model and --weights together.")
+    if (options.model is None) != (two is not None):
+        raise WrongUse(f"Expected RUN and {name}, or --model, --weights and {name} alone.")
+    if options.model is None:
+        if options.overrides or "preset" in options or "frame_rate" in options or getattr(options, "labels", None):
+            raise WrongUse("Expected --labels, --set, --frame-rate and --preset with --model only.")
+        return one, two
+    from apps.action_recognition.published_weights import resolve
+
+    # Before TensorFlow is imported, which takes seconds.
+    resolve(options.weights)
+    return None, one
+
+
+def load_network(options: argparse.Namespace, folder: str | None) -> Run:
+    """What `positionals` named: the model of the run folder, or the registered one.
+
+    Raises:
+        InputError: as `runs.load_run` and `published_weights.load`.
+    """
+    if folder is not None:
+        from apps.action_recognition.runs import load_run
+
+        return load_run(pathlib.Path(folder), options.which)
+    from apps.action_recognition.published_weights import load
+
+    return load(options.model, options.weights, options.labels, dict(options.overrides), **clip_flags(options))
+
+
+def clip_flags(options: argparse.Namespace) -> dict[str, Any]:
+    """--frame-rate and --preset, where they were given."""
+    return {name: getattr(options, name) for name in ("frame_rate", "preset") if name in options}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.action_recognition.data import iter_windows, read_clip, sources
+from apps.action_recognition.data import iter_windows, read_views, sources
 from apps.action_recognition.runs import Run
 from tools.errors import InputError
 
@@ -78,20 +78,28 @@ class Predictor:
         """Of the classes for one clip float32 (T, H, W, 3): float32 (classes,)."""
         return self._answer(tf.constant(clip[None])).numpy()[0]
 
-    def predict(self, path: str | os.PathLike, step: float | None = None) -> Prediction:
+    def predict(
+        self, path: str | os.PathLike, step: float | None = None, *, clips: int = 1, crops: int = 1
+    ) -> Prediction:
         """Answers for one video.
 
         Args:
             path: of the video.
-            step: None to ask about the central clip; otherwise seconds from one window to the next over the whole
+            step: None to ask about `clips` and `crops`; otherwise seconds from one window to the next over the whole
                 video: the answer is the mean over the windows, and a time line comes with it.
+            clips: of the video, spread evenly, over whose answers the mean is taken; one is the central one.
+            crops: of a clip, along the longer side, which count likewise; one is the central one.
 
         Raises:
-            InputError: if the video cannot be read.
+            InputError: if the video cannot be read, or `clips` or `crops` is below 1.
         """
         path = os.fspath(path)
+        for name, value in {"clips": clips, "crops": crops}.items():
+            if value < 1:
+                raise InputError(f"Expected {name} to be at least 1. Received {value}.")
         if step is None:
-            return Prediction(path, self.best(self.probabilities(read_clip(path, self.run.spec))))
+            views = read_views(path, self.run.spec, clips, crops)
+            return Prediction(path, self.best(np.mean([self.probabilities(view) for view in views], axis=0)))
         windows = list(self.windows(path, step))
         mean = np.mean([probabilities for _, _, probabilities in windows], axis=0)
         return Prediction(path, self.best(mean), tuple(self.merge(windows)))

@@ -314,7 +314,13 @@ def _convert(entry: PublishedWeights, arrays: Mapping[str, np.ndarray], path: pa
 # === Using ===
 
 
-def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | None = None) -> Run:
+def load(
+    model: str,
+    weights: str | os.PathLike,
+    labels: str | os.PathLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    **clip: Any,
+) -> Run:
     """A registered model with weights, the clip it takes and the names of its classes.
 
     Args:
@@ -322,19 +328,20 @@ def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | Non
         weights: name of published weights, or the path of a checkpoint.
         labels: file of class names, one a line, in the order of the outputs. Default None: those of published
             weights.
+        overrides: arguments of the constructor, such as `input_shape`.
+        **clip: `frame_rate` and `preset` of `models.clip_spec`, if not those of the model.
 
     Raises:
-        InputError: if the weights do not fit the model, or the class names are not known.
+        InputError: if the weights do not fit the model, the class names are not known, or the model does not take RGB
+            clips of fixed size.
     """
     # First of all: what follows takes seconds to import.
     path = resolve(weights)
 
     from apps.action_recognition import checkpoints, models
-    from apps.action_recognition.data import ClipSpec, video_shape
-    from apps.action_recognition.data.presets import preset
+    from apps.action_recognition.data import video_shape
     from apps.action_recognition.runs import Run
 
-    info = models.info(model)
     entry = PUBLISHED.get(os.fspath(weights))
     if entry is not None and entry.model is None:
         raise InputError(f"Expected weights of a model of clips. Received {weights}, a network of images.")
@@ -344,8 +351,10 @@ def load(model: str, weights: str | os.PathLike, labels: str | os.PathLike | Non
         classes = entry.classes()
     else:
         raise InputError(f"Expected --labels FILE, the names of the classes of {weights}. Received none.")
-    frames, height, width = video_shape(model, info.input_shape)
-    network = models.create(model, classes=len(classes))
+    overrides = dict(overrides or {})
+    models.require(overrides, {**models.CLASSIFIER, "classes": len(classes)}, "here")
+    network = models.create(model, **{**overrides, "classes": len(classes)})
+    # Before the weights are read: other channels would be refused in the words of weights.
+    spec = models.clip_spec(model, video_shape(model, network.input_shape[1:]), **clip)
     checkpoints.load(network, path)
-    spec = ClipSpec(frames, (height, width), preset(info.preprocessing).frame_rate, info.preprocessing)
     return Run(pathlib.Path(path), network, spec, classes, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import sys
@@ -34,6 +33,7 @@ from tools.files import replacing, write_json
 from tools.training import (
     Training,
     check_free,
+    configuration,
     fit,
     freeze,
     make_learning_rate,
@@ -47,10 +47,7 @@ from tools.training import (
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Fields of the configuration that config.json keeps under "data".
 DATA_FIELDS = ("data", "validation", "validation_fraction", "validation_blocks", "split", "root")
-MONITORS = ("accuracy", "loss", "val_accuracy", "val_loss")
 REPRESENTATIVE_CLIPS = 32
-# Loss, metrics and everything after the training take the model's outputs for the probabilities of the classes.
-OUTPUTS = {"include_top": True, "classifier_activation": "softmax"}
 # The recipe, as shares of its 45 epochs: warm-up for 10, the rate divided by 10 after 20, 30 and 40.
 RECIPE_EPOCHS = 45
 RECIPE_WARM_UP = 10
@@ -78,7 +75,7 @@ class TrainingConfig:
         fresh_classifier: leave the classifier of `weights` out, for other classes.
         freeze: last layer of `weights` to keep as it is, with all on which it depends; None trains every layer.
         normalization_momentum: of the batch normalizations; None for the model's own.
-        frame_rate: of the clips, per second; None takes every frame.
+        frame_rate: of the clips, per second; "model" for what the model's weights expect, None takes every frame.
         preset: preprocessing; None takes that of the model.
         augmentation: arguments of `Augmentation`.
         epochs: of the whole run.
@@ -116,7 +113,7 @@ class TrainingConfig:
     fresh_classifier: bool = False
     freeze: str | None = None
     normalization_momentum: float | None = None
-    frame_rate: float | None = 15.0
+    frame_rate: float | str | None = models.MODEL
     preset: str | None = None
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = RECIPE_EPOCHS
@@ -184,6 +181,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
             to resume differs.
     """
     check(config)
+    config = dataclasses.replace(config, frame_rate=models.rate_of(config.model, config.frame_rate))
     if not resume:
         check_free(pathlib.Path(run_folder))
     keras.utils.set_random_seed(config.seed)
@@ -220,27 +218,22 @@ def check(config: TrainingConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
     if config.precision not in PRECISIONS:
         raise InputError(f"Expected precision to be one of {', '.join(PRECISIONS)}. Received {config.precision!r}.")
-    if not 0 <= config.label_smoothing < 1:
-        raise InputError(f"Expected label_smoothing to lie in [0, 1). Received {config.label_smoothing}.")
-    if not 0 <= config.validation_fraction < 1:
-        raise InputError(f"Expected validation_fraction to lie in [0, 1). Received {config.validation_fraction}.")
-    for name in ("epochs", "batch_size"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
-    monitors = MONITORS if config.validation or config.validation_fraction else MONITORS[:2]
-    if config.monitor not in (None, *monitors):
-        raise InputError(f"Expected monitor to be one of {', '.join(monitors)}. Received {config.monitor!r}.")
-    if config.patience is not None and config.patience < 1:
-        raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    if config.precision == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
+        raise InputError(
+            "Expected precision float32 or mixed_float16 without a GPU, where TensorFlow's gradients of 3-D "
+            f"convolutions in bfloat16 are wrong. Received {config.precision!r}."
+        )
+    configuration.check_recipe(
+        config,
+        positive=("epochs", "batch_size"),
+        shares=("label_smoothing", "validation_fraction"),
+        validates=bool(config.validation or config.validation_fraction),
+    )
     if config.freeze is not None and config.weights is None:
         raise InputError(
             f"Expected weights to begin with, of which freeze keeps some. Received {config.freeze!r} alone."
         )
-    for name, needed in OUTPUTS.items():
-        if config.overrides.get(name, needed) != needed:
-            raise InputError(f"Expected {name} to be {needed!r} in training. Received {config.overrides[name]!r}.")
+    models.require(config.overrides, models.CLASSIFIER, "in training")
     models.info(config.model)
 
 
@@ -276,9 +269,8 @@ def build(config: TrainingConfig, classes: tuple[str, ...]) -> keras.Model:
 
 def clip_spec(config: TrainingConfig, model: keras.Model) -> ClipSpec:
     """The clip that the model takes."""
-    frames, height, width = video_shape(config.model, model.input_shape[1:])
-    preset = config.preset or models.info(config.model).preprocessing
-    return ClipSpec(frames=frames, size=(height, width), frame_rate=config.frame_rate, preset=preset)
+    size = video_shape(config.model, model.input_shape[1:])
+    return models.clip_spec(config.model, size, frame_rate=config.frame_rate, preset=config.preset)
 
 
 def compile_model(model: keras.Model, config: TrainingConfig, steps_per_epoch: int) -> None:
@@ -334,33 +326,23 @@ def describe(
     config: TrainingConfig, training: VideoList, validation: VideoList | None, spec: ClipSpec
 ) -> dict[str, Any]:
     """The config.json of the run."""
-    fields = dataclasses.asdict(config)
-    data = {name: fields.pop(name) for name in DATA_FIELDS}
     lists = [(videos.paths, videos.labels) for videos in (training, validation) if videos is not None]
     found = {
-        "found_videos": len(training),
-        "found_validation_videos": len(validation) if validation else 0,
-        "found_digest": hashlib.sha256(repr(lists).encode()).hexdigest(),
+        "videos": len(training),
+        "validation_videos": len(validation) if validation else 0,
+        "digest": configuration.digest(lists),
     }
     return {
         "application": APPLICATION,
-        "model": {"name": fields.pop("model"), "overrides": fields.pop("overrides")},
         "clip": spec.to_dict(),
         "classes": list(training.classes),
-        "data": {**data, **found},
-        "training": fields,
+        **configuration.describe(config, DATA_FIELDS, found),
     }
 
 
 def config_of(description: dict[str, Any]) -> TrainingConfig:
     """The configuration that `describe` wrote into config.json."""
-    data = {key: value for key, value in description["data"].items() if not key.startswith("found_")}
-    model = {"model": description["model"]["name"], "overrides": description["model"]["overrides"]}
-    values = {**data, **model, **description["training"]}
-    wrong = sorted(set(values) ^ {field.name for field in dataclasses.fields(TrainingConfig)})
-    if wrong:
-        raise InputError(f"Expected config.json to have the fields that train writes. Received other {wrong}.")
-    return TrainingConfig(**values)
+    return configuration.restore(TrainingConfig, description, "train")
 
 
 def write_representative(path: pathlib.Path, videos: VideoList, spec: ClipSpec, seed: int) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from apps.margin_classifier.data import BATCH
+from apps.margin_classifier.flags import CALIBRATIONS
 from keras_layers import InverseLink, PiecewiseLinear, losses
 from tools.errors import InputError
-
-METHODS = ("platt", "isotonic", "link")
 
 
 def calibrate(method: str, loss: losses.MarginLoss, scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def calibrate(method: str, loss: losses.MarginLoss, scores: np.ndarray, labels: 
                 "platt or isotonic takes it."
             )
         return {"method": method, "loss": keras.saving.serialize_keras_object(loss)}
-    raise InputError(f"Expected calibration to be one of {', '.join(METHODS)}. Received {method!r}.")
+    raise InputError(f"Expected calibration to be one of {', '.join(CALIBRATIONS)}. Received {method!r}.")
 
 
 def probability(score: Any, calibration: dict[str, Any]) -> Any:
@@ -61,7 +61,7 @@ def probabilities(scores: np.ndarray, calibration: dict[str, Any]) -> np.ndarray
     """The probabilities of an array of scores."""
     inputs = keras.Input((1,))
     model = keras.Model(inputs, probability(inputs, calibration))
-    return np.asarray(model(np.asarray(scores, "float32")[:, None]))[:, 0]
+    return model.predict(np.asarray(scores, "float32")[:, None], batch_size=BATCH, verbose=0)[:, 0]
 
 
 def platt_probabilities(scores: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -76,6 +76,10 @@ def _platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     positive = int(labels.sum())
     negative = len(labels) - positive
     targets = np.where(labels == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    if not np.ptp(scores):
+        # Of a model that tells nothing apart: any slope fits, and only the share of the classes is known.
+        share = targets.mean()
+        return 0.0, float(np.log(share / (1 - share)))
     # Of scores of size 1 the search begins and ends well.
     scale = max(float(np.abs(scores).max(initial=0)), 1e-12)
 

@@ -1,4 +1,4 @@
-"""The verbs of `kapps margin-classifier`: train, evaluate, compare, predict, explain, export."""
+"""The verbs of `kapps margin-classifier`: models, train, evaluate, compare, predict, explain, export."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ import dataclasses
 import io
 import pathlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from apps.margin_classifier.flags import COMMAND, COMPARE, TRAIN, add_flags, add_reading, names
+from apps.margin_classifier.flags import COMMAND, COMPARE, LITE_PRECISIONS, TRAIN, add_flags, add_reading, some_of
 from tools.commands import add_command, add_group, print_result, progress, table
-from tools.errors import InputError
+from tools.errors import WrongUse
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from apps.margin_classifier.data import Table
+    from apps.margin_classifier.runs import Run
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -20,9 +27,10 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "margin-classifier",
-        help="classify the rows of tables with margin losses: train, evaluate, compare, predict, explain, export",
+        help="classify rows of tables with margin losses: models, train, evaluate, compare, predict, explain, export",
         example=f"{COMMAND} train table.csv --target diagnosis --output runs/mine",
     )
+    add_command(verbs, "models", help="list the models", example=f"{COMMAND} models --json", run=list_models)
     _add_train(verbs)
     _add_evaluate(verbs)
     _add_compare(verbs)
@@ -31,15 +39,55 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_export(verbs)
 
 
-def _configuration(kind: type, options: argparse.Namespace, begun: Any = None) -> Any:
-    """A configuration of the flags that were given; those of a run begun earlier are kept."""
+# === models ===
+
+
+def list_models(options: argparse.Namespace) -> None:
+    """Prints parameters, multiply-adds, input, preprocessing and source of every model."""
+    from apps.margin_classifier import models
+
+    columns = ["name", "parameters", "multiply_adds", "input", "preprocessing", "source"]
+    rows = models.table()
+    print_result(options, rows, lambda: table([[row[column] for column in columns] for row in rows], columns))
+
+
+# === what several verbs do ===
+
+
+def _configuration(
+    options: argparse.Namespace, kind: type, application: str, config_of: Callable[[dict[str, Any]], Any]
+) -> Any:
+    """A configuration of the flags that were given; with --resume those of the run in --output are kept."""
+    from apps.margin_classifier.runs import read_config
+    from tools.training.run_folder import CONFIGURATION
+
     fields = {field.name for field in dataclasses.fields(kind)}
     given = {name: item for name, item in vars(options).items() if name in fields}
-    if begun is not None:
-        return dataclasses.replace(begun, **given)
+    if options.resume and (options.output / CONFIGURATION).exists():
+        return dataclasses.replace(config_of(read_config(options.output, application)), **given)
     if "data" not in given:
-        raise InputError(f"Expected DATA, a table. Received none, and nothing to resume in {options.output}.")
+        raise WrongUse(f"Expected DATA, a table. Received none, and nothing to resume in {options.output}.")
     return kind(**given)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=pathlib.Path, help="a run folder that train wrote")
+
+
+def _load(options: argparse.Namespace, *, labelled: bool) -> tuple[Run, Table, np.ndarray | None]:
+    """The run, the table, and its labels; says which categories training did not have."""
+    from apps.margin_classifier.data import unseen_categories
+    from apps.margin_classifier.runs import load_run
+
+    run = load_run(options.run_folder)
+    rows, labels = run.read(options.data, labelled=labelled)
+    for column, (count, value) in unseen_categories(rows, run.schema).items():
+        print(
+            f"column {column!r}: {count} rows have a category that training did not have, as {value!r}; it counts as "
+            "none of those known",
+            file=sys.stderr,
+        )
+    return run, rows, labels
 
 
 # === train ===
@@ -65,13 +113,11 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
+    from apps.margin_classifier.runs import APPLICATION
     from apps.margin_classifier.training import TrainingConfig, config_of, train
-    from tools.files import read_json
 
-    begun = None
-    if options.resume and (options.output / "config.json").exists():
-        begun = config_of(read_json(options.output / "config.json"))
-    report = train(_configuration(TrainingConfig, options, begun), options.output, resume=options.resume)
+    config = _configuration(options, TrainingConfig, APPLICATION, config_of)
+    report = train(config, options.output, resume=options.resume)
     print_result(
         options,
         report,
@@ -84,17 +130,18 @@ def run_train(options: argparse.Namespace) -> None:
 
 def _measures_text(measures: dict[str, Any]) -> str:
     shown = ("accuracy", "balanced_accuracy", "auc", "log_loss", "brier", "calibration_error", "mean_cost")
+    intervals = {name: "{:.4f} to {:.4f}".format(*ends) for name, ends in measures.get("intervals", {}).items()}
     rows = [[name, "none" if measures[name] is None else f"{measures[name]:.4f}"] for name in shown]
+    header = ["measure", "value"]
+    if intervals:
+        rows = [[*row, intervals.get(row[0], "")] for row in rows]
+        header.append("95 % interval")
     (right, false), (missed, found) = measures["confusion"]
     counts = f"{right} and {found} right, {false} false positives, {missed} false negatives"
-    return f"{measures['rows']} rows: {counts} at {measures['threshold']:.3g}\n\n{table(rows, ['measure', 'value'])}"
+    return f"{measures['rows']} rows: {counts} at {measures['threshold']:.3g}\n\n{table(rows, header)}"
 
 
 # === evaluate ===
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=pathlib.Path, help="a run folder that train wrote")
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
@@ -119,13 +166,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
     import numpy as np
 
     from apps.margin_classifier.evaluation import measure
-    from apps.margin_classifier.runs import load_run
     from tools.figures import draw_confusion
     from tools.files import write_json
 
-    run = load_run(options.run_folder)
-    rows, labels = run.read(options.data, labelled=True)
-    _tell_unseen(rows, run)
+    run, rows, labels = _load(options, labelled=True)
     result = measure(
         run.answer(rows)[1],
         labels,
@@ -140,17 +184,6 @@ def run_evaluate(options: argparse.Namespace) -> None:
     document = {"run": str(run.path), "data": options.data, **result}
     write_json(folder / "evaluation.json", document)
     print_result(options, document, lambda: f"{_measures_text(result)}\n\nthe confusion is in {folder}")
-
-
-def _tell_unseen(rows: Any, run: Any) -> None:
-    from apps.margin_classifier.data import unseen_categories
-
-    for column, (count, value) in unseen_categories(rows, run.schema).items():
-        print(
-            f"column {column!r}: {count} rows have a category that training did not have, as {value!r}; it counts as "
-            "none of those known",
-            file=sys.stderr,
-        )
 
 
 # === compare ===
@@ -176,16 +209,10 @@ def _add_compare(verbs: argparse._SubParsersAction) -> None:
 
 def run_compare(options: argparse.Namespace) -> None:
     """Compares, writes comparison.json and comparison.png, and prints a table for each share of flips."""
-    from apps.margin_classifier.comparison import ComparisonConfig, compare
+    from apps.margin_classifier.comparison import APPLICATION, ComparisonConfig, compare, config_of
     from apps.margin_classifier.figures import draw_comparison
-    from tools.files import read_json
 
-    begun = None
-    if options.resume and (options.output / "config.json").exists():
-        fields = {field.name for field in dataclasses.fields(ComparisonConfig)}
-        kept = {name: value for name, value in read_json(options.output / "config.json").items() if name in fields}
-        begun = ComparisonConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in kept.items()})
-    config = _configuration(ComparisonConfig, options, begun)
+    config = _configuration(options, ComparisonConfig, APPLICATION, config_of)
     try:
         document = compare(
             config, options.output, options.resume, lambda items, total: progress(items, total, "training")
@@ -212,16 +239,21 @@ def _comparison_text(document: dict[str, Any], folder: pathlib.Path) -> str:
             ]
             for row in entry["rows"]
         ]
-        header = ["method", "accuracy", "AUC", "log loss", "seconds", *(["mean rank"] if tests else [])]
+        header = ["method", "accuracy", "AUC", "log loss *", "seconds", *(["mean rank"] if tests else [])]
         parts.append(f"{entry['flip']:.0%} of the training labels flipped\n\n{table(rows, header)}")
         if tests:
             worse = [name for name, p in tests["corrected_t_p_against_best"].items() if p < 0.05]
             parts.append(
                 f"Friedman p = {tests['friedman_p']:.2g}; Nemenyi: ranks that differ by more than "
                 f"{tests['critical_difference']:.2f} differ at 5 %.\nWorse than {tests['best']} at 5 % by the "
-                f"corrected resampled t-test with Holm: {', '.join(worse) or 'none'}."
+                f"corrected resampled t-test with Holm: {', '.join(worse) or 'none'}. The best was chosen on the same "
+                "folds, so these tests find a little too much."
             )
-    return "\n\n".join([*parts, f"mean ± deviation over the folds; the picture is {folder / 'comparison.png'}"])
+    notes = (
+        "* of Platt's probabilities, fitted to the scores and the labels, flips included, of the training rows\n"
+        f"mean ± deviation over the folds; the picture is {folder / 'comparison.png'}"
+    )
+    return "\n\n".join([*parts, notes])
 
 
 # === predict ===
@@ -240,13 +272,10 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """Prints class, probability and score of every row, as CSV or JSON."""
-    from apps.margin_classifier.runs import load_run
+    """Prints number, class, probability and score of every row, as CSV or JSON."""
     from apps.margin_classifier.training import predict
 
-    run = load_run(options.run_folder)
-    rows, _ = run.read(options.data, labelled=False)
-    _tell_unseen(rows, run)
+    run, rows, _ = _load(options, labelled=False)
     answers = predict(run, rows)
 
     def text() -> str:
@@ -280,21 +309,23 @@ def _add_explain(verbs: argparse._SubParsersAction) -> None:
 
 def run_explain(options: argparse.Namespace) -> None:
     """Explains, and with --output writes explanation.json and agreements.png."""
-    import numpy as np
-
     from apps.margin_classifier.explanation import explain
     from apps.margin_classifier.figures import draw_agreements
-    from apps.margin_classifier.runs import load_run
     from tools.files import write_json
 
-    run = load_run(options.run_folder)
-    rows, labels = run.read(options.data, labelled=True)
-    _tell_unseen(rows, run)
-    document = explain(run, rows, labels, repeats=options.repeats, worst=options.worst, seed=options.seed)
+    run, rows, labels = _load(options, labelled=True)
+    document, agreements = explain(
+        run,
+        rows,
+        labels,
+        repeats=options.repeats,
+        worst=options.worst,
+        seed=options.seed,
+        show=lambda items, total: progress(items, total, "shuffling"),
+    )
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         write_json(options.output / "explanation.json", document)
-        agreements = np.where(labels == 1, 1, -1) * run.answer(rows)[0]
         draw_agreements(agreements, labels, run.schema.classes, options.output / "agreements.png")
     print_result(options, document, lambda: _explanation_text(document))
 
@@ -334,7 +365,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--version", type=int, help="default: the next free one")
     parser.add_argument(
         "--lite",
-        type=names,
+        type=some_of(*LITE_PRECISIONS),
         default=(),
         metavar="PRECISIONS",
         help="also write RUN/lite/NAME_PRECISION.tflite for each of float32,float16,dynamic that is named",
@@ -343,15 +374,12 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes the run and prints where."""
-    from apps.margin_classifier.export import LITE_PRECISIONS, export, export_lite
+    from apps.margin_classifier.export import export, export_lite
     from apps.margin_classifier.runs import load_run
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    wrong = [precision for precision in options.lite if precision not in LITE_PRECISIONS]
-    if wrong:
-        raise InputError(f"Expected --lite to be some of {','.join(LITE_PRECISIONS)}. Received {wrong[0]!r}.")
     run = load_run(options.run_folder)
     name = options.name or run.path.resolve().name
     tell(f"publishing {name} through the gate")

@@ -21,14 +21,16 @@ from apps.margin_classifier.peers import PEERS, peer_scores
 from apps.margin_classifier.preprocessing import feature_model, features_of
 from apps.margin_classifier.recipe import (
     RATES,
-    WITHOUT_GRADIENT,
+    check_least,
+    check_seed,
     compile_score,
     default_batch,
     default_epochs,
     default_l2,
     make_loss,
+    trainable,
 )
-from apps.margin_classifier.runs import APPLICATION, read_labelled
+from apps.margin_classifier.runs import Reading, read_labelled
 from apps.margin_classifier.statistics import corrected_t, friedman, holm
 from apps.margin_classifier.training import order
 from keras_layers import losses
@@ -37,13 +39,14 @@ from tools.files import write_json
 from tools.training import open_run
 from tools.training.run_folder import check_free
 
+APPLICATION = "margin_classifier comparison"
 RESULTS = "results.jsonl"
 MEASURES = ("accuracy", "auc", "log_loss", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonConfig:
-    """What is compared. The first seven fields are those of `TrainingConfig`.
+class ComparisonConfig(Reading):
+    """What is compared: how the table is read, and
 
     Attributes:
         losses: names; empty for all that train.
@@ -54,13 +57,6 @@ class ComparisonConfig:
         model, l2, epochs, seed: as in `TrainingConfig`.
     """
 
-    data: str
-    target: str | None = None
-    header: bool = True
-    positive: str | None = None
-    words: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    drop_missing: str | None = None
     losses: tuple[str, ...] = ()
     flips: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
     folds: int = 5
@@ -155,7 +151,9 @@ def compare(
     if fewest < config.folds:
         raise InputError(f"Expected at most {fewest} folds, the rows of the smaller class. Received {config.folds}.")
     schema = make_schema(table, target, classes)
-    folder = open_run(folder, {"application": f"{APPLICATION} comparison", **dataclasses.asdict(config)}, resume=resume)
+    trainer = _Trainer(config, table, schema, labels)
+    trainer.check()
+    folder = open_run(folder, {"application": APPLICATION, **dataclasses.asdict(config)}, resume=resume)
     rows = _done(folder / RESULTS)
     known = {_key(row) for row in rows}
     methods = [*chosen, *(PEERS if config.scikit_learn else ())]
@@ -167,7 +165,6 @@ def compare(
         for method in methods
     ]
     waiting = [job for job in jobs if job not in known]
-    trainer = _Trainer(config, table, schema, labels)
     with (folder / RESULTS).open("a", buffering=1) as results:
         for job in show(iter(waiting), len(waiting)):
             row = trainer.run(*job)
@@ -180,16 +177,28 @@ def compare(
 
 def check(config: ComparisonConfig) -> list[str]:
     """Raises an `InputError` for values out of range; returns the names of the losses."""
-    chosen = list(config.losses) or [name for name in losses.names() if name != WITHOUT_GRADIENT]
+    chosen = list(config.losses) or trainable()
     for name in chosen:
         make_loss(name)
     models.info(config.model)
+    check_seed(config.seed)
+    check_least("l2", config.l2, 0)
+    for name in ("losses", "flips"):
+        if len(set(getattr(config, name))) < len(getattr(config, name)):
+            raise InputError(
+                f"Expected each of the {name} once. Received {', '.join(map(str, getattr(config, name)))}."
+            )
     if any(not 0 <= flip < 0.5 for flip in config.flips) or not config.flips:
         raise InputError(f"Expected flips of 0 to below 0.5. Received {list(config.flips)}.")
     for name, least in (("folds", 2), ("repeats", 1), ("epochs", 1)):
-        if getattr(config, name) is not None and getattr(config, name) < least:
-            raise InputError(f"Expected {name} to be at least {least}. Received {getattr(config, name)}.")
+        check_least(name, getattr(config, name), least)
     return chosen
+
+
+def config_of(description: dict[str, Any]) -> ComparisonConfig:
+    """The configuration in the config.json of a comparison."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in description.items()}
+    return ComparisonConfig(**{field.name: values[field.name] for field in dataclasses.fields(ComparisonConfig)})
 
 
 class _Trainer:
@@ -199,6 +208,18 @@ class _Trainer:
         self.config, self.table, self.schema, self.labels = config, table, schema, labels
         self._fitters: dict[str, Fitter] = {}
         self._part: tuple[tuple[int, int], tuple] | None = None
+
+    def check(self) -> None:
+        """Raises an `InputError` if flips leave one class alone in a training part."""
+        for repeat in range(self.config.repeats):
+            for fold in range(self.config.folds):
+                training, _ = self._split(repeat, fold)
+                for flip in self.config.flips:
+                    if len(np.unique(self._flipped(training, repeat, fold, flip))) < 2:
+                        raise InputError(
+                            f"Expected two classes in every training part. Received one in {self.table.path}, where "
+                            f"{flip:.0%} of {len(training)} labels are flipped."
+                        )
 
     def run(self, repeat: int, fold: int, flip: float, method: str) -> dict[str, Any]:
         """One training and its measures."""
@@ -212,7 +233,7 @@ class _Trainer:
             fitter = self._fitter(method, len(training), x.shape[1])
             seconds = fitter.fit(x[training], y)
             fitted, scores = fitter.scores(x[training]), fitter.scores(x[test])
-        # Through the scores of the training rows: a score has no other labels to be calibrated by here.
+        # Through the scores of the training rows, as flipped: a score has no other labels to be calibrated by here.
         chances = platt_probabilities(fitted, y, scores.astype("float64"))
         return {
             "repeat": repeat,
@@ -225,12 +246,15 @@ class _Trainer:
             "seconds": round(seconds, 4),
         }
 
-    def _features(self, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _split(self, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.model_selection import StratifiedKFold
 
+        splitter = StratifiedKFold(self.config.folds, shuffle=True, random_state=self.config.seed + repeat)
+        return list(splitter.split(self.labels, self.labels))[fold]
+
+    def _features(self, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self._part is None or self._part[0] != (repeat, fold):
-            splitter = StratifiedKFold(self.config.folds, shuffle=True, random_state=self.config.seed + repeat)
-            training, test = list(splitter.split(self.labels, self.labels))[fold]
+            training, test = self._split(repeat, fold)
             model = feature_model(self.table.take(training), self.schema)
             self._part = (repeat, fold), (features_of(model, self.table, self.schema), training, test)
         return self._part[1]
@@ -249,7 +273,8 @@ class _Trainer:
                 config.model, make_loss(name), features, rows, config.l2, config.epochs, config.seed
             )
             # The first training also makes the graph; its time is not that of a training.
-            self._fitters[name].fit(self._part[1][0][: max(rows, 1)], self.labels[: max(rows, 1)])
+            x, training, _ = self._part[1]
+            self._fitters[name].fit(x[training], self.labels[training])
         return self._fitters[name]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.margin_classifier.recipe import check_seed
 from tools.metrics import classification_metrics, confusion
 
 
@@ -25,13 +26,17 @@ def measure(
         labels: 0 or 1, (n,).
         threshold: from which the positive class is answered.
         costs: of a false positive and of a false negative.
-        bootstrap: resamplings for 95 % intervals of accuracy (threshold 0.5) and AUC; 0 for none.
+        bootstrap: resamplings for 95 % intervals of accuracy (at the threshold) and AUC; 0 for none.
         seed: of the resamplings.
 
     Returns:
         Plain values; "auc" is None where one class is absent; "reliability" rows are (from, to, mean probability,
-        share positive, rows) of ten bins.
+        share positive, rows) of ten bins; "intervals" maps "accuracy" and "auc" to (low, high).
+
+    Raises:
+        InputError: if `bootstrap` or `seed` is negative.
     """
+    check_seed(seed)
     probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
     predicted = (probabilities >= threshold).astype(int)
     matrix = confusion(predicted, labels, 2)
@@ -59,6 +64,9 @@ def measure(
         "reliability": reliability,
     }
     if bootstrap:
-        intervals = common["intervals"]
-        result["intervals"] = {key: list(intervals[key]) for key in ("auc",) if key in intervals}
+        right, generator = predicted == labels, np.random.default_rng(seed)
+        shares = [right[generator.integers(0, len(right), len(right))].mean() for _ in range(bootstrap)]
+        result["intervals"] = {"accuracy": np.quantile(shares, [0.025, 0.975]).tolist()}
+        if "auc" in common["intervals"]:
+            result["intervals"]["auc"] = list(common["intervals"]["auc"])
     return result

@@ -1,12 +1,14 @@
 """Publishes a margin classifier for TensorFlow Serving: named columns, or tf.Example for Classify and Regress.
 
     signature         input                                            output
-    serving_default   each column: float32 or string (B,)              probabilities float32 (B, 2), score float32 (B,)
+    serving_default   each column: float32 or string (B,)              probabilities float32 (B, 2), score float32 (B,),
+                                                                       class int32 (B,): 0 or 1, by the cost's threshold
     classify          inputs: string (B,), serialised tf.Example       classes string (B, 2), scores float32 (B, 2)
     regress           inputs: string (B,), serialised tf.Example       outputs float32 (B,), the score
 
 An Example has a float_list of one number or a bytes_list of one word for each column. What lacks one, or has a number
 that is not finite, ends as INVALID_ARGUMENT; a category that the training table did not have counts as none of them.
+In JSON, TensorFlow Serving makes an int64_list of 1 and a float_list of 1.0: a number needs its point there.
 """
 
 from __future__ import annotations
@@ -21,14 +23,13 @@ import numpy as np
 import tensorflow as tf
 
 from apps.margin_classifier import calibration
-from apps.margin_classifier.data import Table
-from apps.margin_classifier.preprocessing import feature_names
+from apps.margin_classifier.data import Table, model_inputs
+from apps.margin_classifier.flags import LITE_PRECISIONS
+from apps.margin_classifier.preprocessing import feature_names, statistics
 from apps.margin_classifier.runs import APPLICATION, Run
 from tools.errors import InputError
 from tools.files import write_json
 from tools.saved_model import Published, Signature, publish
-
-LITE_PRECISIONS = ("float32", "float16", "dynamic")
 
 
 def export(run: Run, *, base: str | os.PathLike, name: str, version: int | None = None) -> Published:
@@ -57,7 +58,11 @@ def signatures(run: Run) -> dict[str, Signature]:
     def forward(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = run.model({key: value[:, None] for key, value in values.items()}, training=False)
         chance = outputs["probability"]
-        return {"probabilities": tf.concat([1 - chance, chance], axis=1), "score": outputs["score"][:, 0]}
+        return {
+            "probabilities": tf.concat([1 - chance, chance], axis=1),
+            "score": outputs["score"][:, 0],
+            "class": tf.cast(chance[:, 0] >= run.threshold, tf.int32),
+        }
 
     def parsed(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         features = {key: tf.io.FixedLenFeature((), spec.dtype) for key, spec in specs.items()}
@@ -86,8 +91,6 @@ def signatures(run: Run) -> dict[str, Signature]:
 
 def serialised_examples(run: Run, table: Table) -> list[bytes]:
     """A tf.Example for each row of a table, as `classify` and `regress` take them."""
-    from apps.margin_classifier.data import model_inputs
-
     columns = {name: values[:, 0] for name, values in model_inputs(table, run.schema).items()}
     return [_serialised(columns, row) for row in range(len(table))]
 
@@ -101,9 +104,7 @@ def _example_columns(run: Run) -> dict[str, np.ndarray]:
     """Two rows: the mean and a deviation beyond it, the first and the last category."""
     names, columns = run.schema.inputs, {}
     if run.schema.numeric:
-        layer = run.model.get_layer("normalization")
-        means, deviations = np.ravel(layer.mean), np.sqrt(np.ravel(layer.variance))
-        for column, mean, deviation in zip(run.schema.numeric, means, deviations, strict=True):
+        for column, mean, deviation in zip(run.schema.numeric, *statistics(run.model, run.schema), strict=True):
             columns[names[column]] = np.array([mean, mean + deviation], np.float32)
     for column, words in run.schema.categorical.items():
         columns[names[column]] = np.array([words[0], words[-1]], object)
@@ -142,14 +143,13 @@ def lite_model(run: Run) -> keras.Model:
     """The classifier on one row of numbers, for devices without words: numbers as they are, categories as 0 and 1."""
     schema = run.schema
     row = keras.Input((schema.features,), name="row")
-    mean, variance = np.zeros(schema.features), np.ones(schema.features)
+    mean, deviation = np.zeros(schema.features), np.ones(schema.features)
     if schema.numeric:
-        layer = run.model.get_layer("normalization")
-        mean[: len(schema.numeric)], variance[: len(schema.numeric)] = np.ravel(layer.mean), np.ravel(layer.variance)
+        numbers = slice(len(schema.numeric))
+        mean[numbers], deviation[numbers] = statistics(run.model, schema)
     core = run.model.get_layer(run.config["training"]["model"])
     # Of one multiplication and one addition, operations of every runtime.
-    scale = 1 / np.sqrt(variance)
-    x = keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name="normalization")(row)
+    x = keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist(), name="normalization")(row)
     return keras.Model(row, calibration.probability(core(x), run.summary["calibration"]), name="margin_classifier")
 
 

@@ -34,15 +34,17 @@ def draw_losses(path: pathlib.Path) -> pathlib.Path:
 
 
 def draw_comparison(document: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
-    """Draws accuracy and AUC of each method over the share of flipped labels."""
+    """Draws accuracy and AUC of each method over the share of flipped labels, with bands of one deviation."""
     figure = new_figure(11, 4.6)
     panels = figure.subplots(1, 2)
     flips = [entry["flip"] for entry in document["flips"]]
     for axes, measure in zip(panels, ("accuracy", "auc"), strict=True):
         for place, method in enumerate(document["methods"]):
-            means = [entry["rows"][place][measure] for entry in document["flips"]]
+            means = np.array([entry["rows"][place][measure] for entry in document["flips"]])
+            spread = np.array([entry["rows"][place][f"{measure}_deviation"] for entry in document["flips"]])
             style = ("-", "--", ":")[min(place // 6, 2)]
             axes.plot(flips, means, style, marker=".", color=f"C{place % 6}", label=method)
+            axes.fill_between(flips, means - spread, means + spread, color=f"C{place % 6}", alpha=0.06, linewidth=0)
         axes.set(title=measure, xlabel="share of training labels flipped")
         axes.grid(alpha=0.3)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)

@@ -9,8 +9,27 @@ import keras
 from keras_layers import losses
 from tools.errors import InputError
 
+# TensorFlow, scikit-learn and NumPy all take seeds up to here, and a few beyond for further repeats and layers.
+LARGEST_SEED = 2**31 - 1
 RATES = {"linear": 0.05, "kernel": 0.05, "mlp": 0.003}
 WITHOUT_GRADIENT = "zero_one"
+
+
+def trainable() -> list[str]:
+    """Names of the losses that train."""
+    return [name for name in losses.names() if name != WITHOUT_GRADIENT]
+
+
+def check_seed(seed: int) -> None:
+    """Raises an `InputError` for a seed that one of the generators does not take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"Expected seed to be from 0 to {LARGEST_SEED}. Received {seed}.")
+
+
+def check_least(name: str, value: float | None, least: float) -> None:
+    """Raises an `InputError` for a value below `least`, infinite or NaN; None is a default."""
+    if value is not None and not least <= value < math.inf:
+        raise InputError(f"Expected {name} to be at least {least}. Received {value}.")
 
 
 def make_loss(name: str, gamma: float | None = None, q: float | None = None) -> losses.MarginLoss:
@@ -41,9 +60,9 @@ def make_loss(name: str, gamma: float | None = None, q: float | None = None) -> 
 
 
 def default_l2(loss: losses.MarginLoss, model: str, rows: int) -> float:
-    """Weight of the squared weights in the mean loss: 1 / (2 rows), which is scikit-learn's C = 1.
+    """Weight of the squared weights in the mean loss: 1 / (2 rows), which is scikit-learn's C = 1; for the mlp 1e-4.
 
-    None for the perceptron's loss, which punishes no small margin: any weight of the squares makes 0 the best.
+    0 for the perceptron's loss, which punishes no small margin: any weight of the squares makes a score of 0 the best.
     """
     if loss.name == "perceptron":
         return 0.0

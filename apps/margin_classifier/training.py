@@ -15,32 +15,33 @@ import numpy as np
 import tensorflow as tf
 
 from apps.margin_classifier import calibration, models
-from apps.margin_classifier.data import Schema, Table, make_schema
+from apps.margin_classifier.data import BATCH, Schema, Table, coarse_columns, make_schema
 from apps.margin_classifier.evaluation import measure
+from apps.margin_classifier.flags import CALIBRATIONS
 from apps.margin_classifier.preprocessing import feature_model, features_of
-from apps.margin_classifier.recipe import RATES, compile_score, default_batch, default_epochs, default_l2, make_loss
-from apps.margin_classifier.runs import APPLICATION, MODEL, SUMMARY, read_labelled
+from apps.margin_classifier.recipe import (
+    RATES,
+    check_least,
+    check_seed,
+    compile_score,
+    default_batch,
+    default_epochs,
+    default_l2,
+    make_loss,
+)
+from apps.margin_classifier.runs import APPLICATION, MODEL, SUMMARY, Reading, read_labelled
 from tools.errors import InputError
 from tools.figures import draw_curves
 from tools.files import replacing, write_json
 from tools.training import fit, open_run
 from tools.training.run_folder import BEST, check_free
 
-READING = ("data", "target", "header", "positive", "words", "ignore", "drop_missing")
-
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides a run.
+class TrainingConfig(Reading):
+    """Everything that decides a run: how the table is read, and
 
     Attributes:
-        data: a .csv or .parquet file.
-        target: its target column; None for the last.
-        header: whether the first line of a CSV names the columns.
-        positive: value of the positive class; None for the larger one.
-        words: columns of numbers that are categories.
-        ignore: columns to leave out.
-        drop_missing: text of a missing value; rows with one are left out. None: a missing value is an error.
         validation_fraction: share of each class held out to stop by and to calibrate with.
         model: "linear", "kernel" or "mlp".
         loss: name of a margin loss.
@@ -52,19 +53,12 @@ class TrainingConfig:
         batch_size: rows a step; None for about a fortieth of the rows.
         learning_rate: at the start; it falls to 0 by a cosine. None for the model's: linear and kernel 0.05, mlp 0.003.
         patience: epochs without a lower validation loss after which to stop; None never stops early.
-        calibration: "platt", "isotonic" or "link".
+        calibration: "platt", "isotonic" or "link" (not with class weights, which move what a score tells).
         cost_false_positive: of answering the positive class wrongly.
         cost_false_negative: of answering the negative class wrongly.
         seed: of the hold-out, the weights, the order.
     """
 
-    data: str
-    target: str | None = None
-    header: bool = True
-    positive: str | None = None
-    words: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    drop_missing: str | None = None
     validation_fraction: float = 0.2
     model: str = "linear"
     loss: str = "logit_margin"
@@ -100,8 +94,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         check_free(pathlib.Path(run_folder))
     table, target, labels, classes = read_labelled(config)
     schema = make_schema(table, target, classes)
-    for name in schema.constant:
-        print(f"column {name!r} has one value in all rows and is left out", file=sys.stderr)
+    _tell_columns(table, schema)
     training, held_out = hold_out(labels, config.validation_fraction, config.seed)
     keras.utils.set_random_seed(config.seed)
     preprocessing = feature_model(table.take(training), schema)
@@ -119,7 +112,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         steps_per_epoch=steps,
         epochs=epochs,
         run_folder=folder,
-        validation=tf.data.Dataset.from_tensor_slices((x[held_out], labels[held_out])).batch(4096),
+        validation=tf.data.Dataset.from_tensor_slices((x[held_out], labels[held_out])).batch(BATCH),
         monitor="val_loss",
         patience=config.patience,
         class_weight=class_weights(config, labels[training]),
@@ -139,20 +132,35 @@ def check(config: TrainingConfig):
     if not 0 < config.validation_fraction < 1:
         raise InputError(f"Expected validation_fraction between 0 and 1. Received {config.validation_fraction}.")
     for name in ("epochs", "batch_size", "patience"):
-        if getattr(config, name) is not None and getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
+        check_least(name, getattr(config, name), 1)
+    check_least("l2", config.l2, 0)
     if config.learning_rate is not None and not 0 < config.learning_rate < float("inf"):
         raise InputError(f"Expected learning_rate to be above 0. Received {config.learning_rate}.")
     if config.class_weight not in (None, "balanced"):
         raise InputError(f"Expected class_weight to be balanced or none. Received {config.class_weight!r}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    check_seed(config.seed)
     models.info(config.model)
     loss = make_loss(config.loss, config.gamma, config.q)
     calibration.threshold_of(config.cost_false_positive, config.cost_false_negative)
-    if config.calibration not in calibration.METHODS or config.calibration == "link":
+    if config.calibration not in CALIBRATIONS or config.calibration == "link":
         calibration.calibrate(config.calibration, loss, np.zeros(0), np.zeros(0))
+    if config.calibration == "link" and config.class_weight is not None:
+        raise InputError(
+            "Expected calibration platt or isotonic with class_weight balanced. Received link, which would tell the "
+            "probability among classes of the same size."
+        )
     return loss
+
+
+def _tell_columns(table: Table, schema: Schema) -> None:
+    for name in schema.constant:
+        print(f"column {name!r} has one value in all rows and is left out", file=sys.stderr)
+    for name, (step, deviation) in coarse_columns(table, schema).items():
+        print(
+            f"column {name!r} varies by {deviation:.3g} where float32 has steps of {step:.3g}: much of it is lost; "
+            "subtract its mean first",
+            file=sys.stderr,
+        )
 
 
 def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +203,7 @@ def class_weights(config: TrainingConfig, labels: np.ndarray) -> dict[int, float
 def describe(config: TrainingConfig, schema: Schema, labels: np.ndarray, x: np.ndarray) -> dict[str, Any]:
     """The config.json of the run."""
     fields = dataclasses.asdict(config)
-    reading = {name: fields.pop(name) for name in READING}
+    reading = {field.name: fields.pop(field.name) for field in dataclasses.fields(Reading)}
     digest = hashlib.sha256(labels.tobytes() + x.tobytes()).hexdigest()
     found = {"rows": len(labels), "positive_rows": int(labels.sum()), "digest": digest}
     return {
@@ -225,7 +233,7 @@ def finish(
 ) -> dict[str, Any]:
     """Calibrates the best epoch's score on the rows held out, saves the whole model, and measures it on them."""
     core = keras.models.load_model(folder / BEST, compile=False)
-    scores = np.asarray(core(x, training=False))[:, 0]
+    scores = core.predict(x, batch_size=BATCH, verbose=0)[:, 0]
     fitted = calibration.calibrate(config.calibration, loss, scores, labels)
     score = core(preprocessing.output)
     outputs = {"score": score, "probability": calibration.probability(score, fitted)}
@@ -241,13 +249,14 @@ def finish(
 
 
 def predict(run: Any, table: Table) -> list[dict[str, Any]]:
-    """For each row the class, the probability of the positive class and the score."""
+    """For each row its number in the file from 1, the class, the probability of the positive class and the score."""
     scores, chances = run.answer(table)
     return [
         {
+            "row": int(row),
             "class": run.schema.classes[int(chance >= run.threshold)],
             "probability": float(chance),
             "score": float(score),
         }
-        for score, chance in zip(scores, chances, strict=True)
+        for row, score, chance in zip(table.row_numbers, scores, chances, strict=True)
     ]

@@ -7,21 +7,15 @@ from typing import Any
 import keras
 
 from keras_layers import validation
-from keras_layers.losses.margin import AGREEMENT_ARGUMENTS, MarginLoss, MarginProperties
+from keras_layers.losses.margin import MarginLoss, MarginProperties, at_most, documented
 
-
-def documented(loss: type) -> type:
-    """Puts the arguments that every margin loss has where the docstring of a loss says `{arguments}`."""
-    loss.__doc__ = loss.__doc__.replace("    {arguments}\n", AGREEMENT_ARGUMENTS.lstrip("\n"))
-    return loss
-
-
-def at_most(values: Any, limit: float) -> Any:
-    """The lesser of each value and a number, in the type of the values.
-
-    (Keras 3.15's `ops.minimum` computes float64 in float32 on PyTorch.)
-    """
-    return keras.ops.where(values < limit, values, keras.ops.full_like(values, limit))
+# The smallest normal number of each type.
+_SMALLEST = {
+    "float16": 2.0**-14,
+    "bfloat16": 2.0**-126,
+    "float32": 2.0**-126,
+    "float64": 2.0**-1022,
+}
 
 
 def _indicator(condition: Any, like: Any) -> Any:
@@ -49,19 +43,13 @@ class ZeroOneLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
+            population_minimizer="any score of at least 0",
             convex=False,
-            strictly_convex=False,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=None,
             not_differentiable_at=(0.0,),
             not_twice_differentiable_at=(0.0,),
-            non_increasing=True,
-            clippable=True,
             classification_calibrated=False,
             fisher_consistent=False,
             proper=False,
-            population_minimizer="any score of at least 0",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -83,8 +71,8 @@ class ZeroOneLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.zeros_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.zeros_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -107,19 +95,13 @@ class PerceptronLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="0, whatever the probability",
             lipschitz_constant=1.0,
-            smoothness_constant=None,
             not_differentiable_at=(0.0,),
             not_twice_differentiable_at=(0.0,),
-            non_increasing=True,
-            clippable=True,
             classification_calibrated=False,
             fisher_consistent=False,
             proper=False,
-            population_minimizer="0, whatever the probability",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -131,8 +113,8 @@ class PerceptronLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.zeros_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.zeros_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -154,19 +136,11 @@ class L1HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="1",
             lipschitz_constant=1.0,
-            smoothness_constant=None,
             not_differentiable_at=(1.0,),
             not_twice_differentiable_at=(1.0,),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
             proper=False,
-            population_minimizer="1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -178,8 +152,8 @@ class L1HingeLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.zeros_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.ones_like(probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.ones_like(rest)
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -190,9 +164,9 @@ class SmoothedL1HingeLoss(MarginLoss):
     With z = max(0, 1 - a) and c = min(z, gamma) both pieces are `c (z - c / 2) / gamma`, which is what is computed.
     The second derivative is 1 / gamma on the closed piece [1 - gamma, 1].
 
-    `gamma` comes before the arguments of every margin loss: a number above 0, the width of the rounded piece. Default
-    1.0 (the corner at 0); toward 0 the loss becomes the hinge; 2.0 is a quarter of `ModifiedHuberLoss`.
-
+    Args:
+        gamma: the width of the rounded piece, a number above 0. Default 1.0 (the corner at 0); toward 0 the loss
+            becomes the hinge; 2.0 is a quarter of `ModifiedHuberLoss`.
     {arguments}
     Example:
         >>> float(SmoothedL1HingeLoss(gamma=1.0)([1, 1], [0.5, -1.0]))
@@ -210,35 +184,33 @@ class SmoothedL1HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="max(2 eta - 1, 1 - gamma (1 - eta) / eta)",
             lipschitz_constant=1.0,
             smoothness_constant=1 / self.gamma,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(1 - self.gamma, 1.0),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="max(2 eta - 1, 1 - gamma (1 - eta) / eta)",
         )
 
     def _value(self, agreement: Any) -> Any:
+        gamma = self._width(agreement)
         distance = keras.ops.relu(1 - agreement)
-        rounded = at_most(distance, self.gamma)
-        return rounded / self.gamma * (distance - rounded / 2)
+        rounded = at_most(distance, gamma)
+        return rounded / gamma * (distance - rounded / 2)
 
     def _derivative(self, agreement: Any) -> Any:
-        return -at_most(keras.ops.relu(1 - agreement), self.gamma) / self.gamma
+        gamma = self._width(agreement)
+        return -at_most(keras.ops.relu(1 - agreement), gamma) / gamma
 
     def _second_derivative(self, agreement: Any) -> Any:
-        inside = keras.ops.logical_and(agreement >= 1 - self.gamma, agreement <= 1)
-        return _indicator(inside, agreement) / self.gamma
+        gamma = self._width(agreement)
+        inside = keras.ops.logical_and(agreement >= 1 - gamma, agreement <= 1)
+        return _indicator(inside, agreement) / gamma
 
-    def _minimizer(self, probability: Any) -> Any:
-        near, far = 2 * probability - 1, 1 - self.gamma * (1 - probability) / probability
+    def _width(self, agreement: Any) -> float:
+        """gamma, but not less than the type can divide by."""
+        return max(self.gamma, _SMALLEST[keras.backend.standardize_dtype(agreement.dtype)])
+
+    def _minimizer(self, rest: Any) -> Any:
+        near, far = 1 - 2 * rest, 1 - self.gamma * rest / (1 - rest)
         return keras.ops.where(near > far, near, far)
 
     def get_config(self) -> dict[str, Any]:
@@ -264,19 +236,10 @@ class ModifiedHuberLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="2 eta - 1",
             lipschitz_constant=4.0,
             smoothness_constant=2.0,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(-1.0, 1.0),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="2 eta - 1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -290,8 +253,8 @@ class ModifiedHuberLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * _indicator(keras.ops.abs(agreement) <= 1, agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -313,19 +276,11 @@ class L2MarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
+            population_minimizer="2 eta - 1",
             strictly_convex=True,
             strong_convexity=2.0,
-            lipschitz_constant=None,
             smoothness_constant=2.0,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
             non_increasing=False,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="2 eta - 1",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -337,8 +292,8 @@ class L2MarginLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * keras.ops.ones_like(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest
 
     def _inverse_link(self, score: Any) -> Any:
         # No probability has a minimiser beyond 1: those scores count as the nearest that one has.
@@ -364,19 +319,9 @@ class L2HingeLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=2.0,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(1.0,),
-            non_increasing=True,
-            clippable=True,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
             population_minimizer="2 eta - 1",
+            smoothness_constant=2.0,
+            not_twice_differentiable_at=(1.0,),
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -388,5 +333,5 @@ class L2HingeLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return 2 * _indicator(agreement < 1, agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return 2 * probability - 1
+    def _minimizer(self, rest: Any) -> Any:
+        return 1 - 2 * rest

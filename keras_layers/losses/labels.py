@@ -22,7 +22,8 @@ _VALID: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 def refuse_wrong_labels(labels: Any, coding: str) -> None:
     """Raises a `ValueError` for labels outside of a coding, if they are a NumPy array or plain numbers.
 
-    Tensors are not looked into: under `signed` a label outside of the coding makes the loss not-a-number instead.
+    Tensors are not looked into: the functions `signed` and `probable` make their labels outside of the coding
+    not-a-number, and so the loss.
     """
     if not isinstance(labels, np.ndarray | list | tuple | int | float | np.generic):
         return
@@ -44,6 +45,14 @@ def as_arrays(*values: Any) -> tuple[Any, ...]:
     return tuple(np.asarray(value) if isinstance(value, list | tuple) else value for value in values)
 
 
+def at_hand(tensor: Any) -> np.ndarray | None:
+    """A tensor's numbers; None for a tensor of a step that is being compiled, which has none yet."""
+    try:
+        return keras.ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError):
+        return None
+
+
 def signed(labels: Any, coding: str) -> Any:
     """Labels as -1.0 and 1.0 by a rule of each label alone; not-a-number for a label outside of the coding.
 
@@ -59,6 +68,46 @@ def signed(labels: Any, coding: str) -> Any:
     if coding == "auto":
         negative = keras.ops.logical_or(negative, keras.ops.equal(labels, -1))
     return keras.ops.where(keras.ops.equal(labels, 1), one, keras.ops.where(negative, -one, nan))
+
+
+def probable(labels: Any) -> Any:
+    """Labels as they are; not-a-number for what is no probability.
+
+    Args:
+        labels: floating tensor of any shape.
+    """
+    within = keras.ops.logical_and(labels >= 0, labels <= 1)
+    return keras.ops.where(within, labels, keras.ops.ones_like(labels) * float("nan"))
+
+
+def mask_of(predictions: Any) -> Any:
+    """The Keras mask of predictions, None where there is none."""
+    # There is no public name, and what JAX traces has no attribute `_keras_mask`: Keras keeps its masks beside.
+    return keras.src.backend.get_keras_mask(predictions)
+
+
+def fitted_mask(mask: Any, shape: tuple[int | None, ...]) -> Any:
+    """A Keras mask of predictions as booleans of as many axes as the values of the loss.
+
+    Args:
+        mask: of the shape of the values, or with one more last axis of 1; an axis of 1 stands for any length.
+        shape: of the values.
+
+    Raises:
+        ValueError: if the mask does not fit; Keras would multiply (N, N) of a mask (N, N) and values (N,).
+    """
+    mask = keras.ops.cast(mask, "bool")
+    given = tuple(mask.shape)
+    if len(given) == len(shape) + 1 and given[-1] == 1:
+        mask, given = keras.ops.squeeze(mask, -1), given[:-1]
+    if len(given) != len(shape) or any(
+        one != other and one not in (1, None) and other is not None for one, other in zip(given, shape, strict=True)
+    ):
+        raise ValueError(
+            f"Expected a mask of the shape of the losses, {tuple(shape)}. Received {given}; losses are means over the "
+            "last axis of predictions of two or more axes."
+        )
+    return mask
 
 
 def aligned(labels: Any, predictions: Any) -> Any:
@@ -80,5 +129,16 @@ def aligned(labels: Any, predictions: Any) -> Any:
             "Expected labels of the shape of the predictions, but for a last axis of 1. "
             f"Received labels {true} and predictions {predicted}."
         )
-    # Where sizes are known only when the step runs, the reshape refuses what would have been broadcast.
-    return keras.ops.reshape(labels, keras.ops.shape(predictions))
+    if len(true) > len(predicted):
+        labels = keras.ops.reshape(labels, keras.ops.shape(labels)[:-1])
+    elif len(true) < len(predicted):
+        labels = keras.ops.expand_dims(labels, -1)
+    # Sizes that are known only when the step runs are compared there, by a slice: it refuses a size of -2. (A reshape
+    # between shapes with one free axis is taken out of graphs, whatever it would have refused.)
+    free = [axis for axis, pair in enumerate(zip(labels.shape, predicted, strict=True)) if None in pair]
+    if not free:
+        return labels
+    given, size = keras.ops.shape(labels), list(keras.ops.shape(predictions))
+    for axis in free:
+        size[axis] = keras.ops.where(keras.ops.equal(given[axis], size[axis]), size[axis], -2)
+    return keras.ops.slice(labels, [0] * len(size), size)

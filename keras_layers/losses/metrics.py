@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+from keras_layers.losses.labels import mask_of
+from keras_layers.losses.margin import MarginLoss
+from keras_layers.losses.multiclass import MulticlassMarginLoss
 from keras_layers.losses.registry import get
 
 
@@ -25,7 +28,7 @@ class MarginMetric(keras.metrics.Mean):
         A scalar.
 
     Raises:
-        ValueError: if there is no such loss.
+        ValueError: if there is no such loss, or it is no margin loss.
 
     Example:
         >>> metric = MarginMetric("zero_one")
@@ -36,6 +39,8 @@ class MarginMetric(keras.metrics.Mean):
 
     def __init__(self, loss: Any, name: str | None = None, dtype: Any = None):
         self.loss = get(loss)
+        if not isinstance(self.loss, MarginLoss | MulticlassMarginLoss):
+            raise ValueError(f"Expected `loss` to be a margin loss or a multi-class form of one. Received {loss!r}.")
         super().__init__(name=name or self.loss.name, dtype=dtype)
         self._unreduced = type(self.loss).from_config({**self.loss.get_config(), "reduction": None})
         self._direction = "down"
@@ -43,10 +48,15 @@ class MarginMetric(keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds examples."""
         values = self._unreduced(y_true, y_pred)
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = mask_of(y_pred)
         if mask is not None:
             mask = keras.ops.cast(mask, self.dtype)
-            sample_weight = mask if sample_weight is None else mask * keras.ops.cast(sample_weight, self.dtype)
+            if sample_weight is not None:
+                sample_weight = keras.ops.cast(sample_weight, self.dtype)
+                if len(sample_weight.shape) == len(mask.shape) + 1 and sample_weight.shape[-1] == 1:
+                    sample_weight = keras.ops.squeeze(sample_weight, -1)
+                mask = mask * sample_weight
+            sample_weight = mask
         super().update_state(values, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:

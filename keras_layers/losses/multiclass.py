@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_layers.losses.labels import as_arrays
+from keras_layers.losses.labels import aligned, as_arrays, at_hand, fitted_mask, mask_of
 from keras_layers.losses.margin import MarginLoss
 from keras_layers.losses.registry import get
 
@@ -17,8 +17,9 @@ class MulticlassMarginLoss(keras.losses.Loss, abc.ABC):
     """What the two forms share: the margin loss they are made of, and labels as classes or one-hot rows.
 
     Labels whose shape is that of the predictions are one-hot (1 for the class, 0 or -1 for the others); labels without
-    the last axis, or with one of size 1, are numbers of classes from 0. A number without a class makes the loss
-    not-a-number.
+    the last axis, or with one of size 1, are numbers of classes from 0. A number without a class is refused in an
+    array, and makes the loss not-a-number in a tensor. A Keras mask of the predictions has the output's shape, or one
+    more last axis of 1; labels that it leaves out may be anything.
     """
 
     def __init__(
@@ -35,14 +36,26 @@ class MulticlassMarginLoss(keras.losses.Loss, abc.ABC):
         self.loss = loss
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        return super().__call__(*as_arrays(y_true, y_pred), sample_weight)
+        y_true, y_pred = as_arrays(y_true, y_pred)
+        scores = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        mask = mask_of(y_pred)
+        if mask is None:
+            _refuse_numbers_without_a_class(y_true, scores)
+        # Before Keras casts the labels: half precision does not hold every number of a class.
+        rows = _one_hot(keras.ops.convert_to_tensor(y_true), scores, _classes(scores))
+        if mask is not None:
+            mask = fitted_mask(mask, scores.shape[:-1])
+            # A mark such as -100 where the mask leaves labels out would be not-a-number, and 0 times it too.
+            first = keras.ops.cast(keras.ops.arange(rows.shape[-1]) == 0, rows.dtype)
+            rows = keras.ops.where(keras.ops.expand_dims(mask, -1), rows, first)
+            known = at_hand(mask)
+            if known is not None:
+                _refuse_numbers_without_a_class(y_true, scores, known)
+        return super().__call__(rows, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of every example, without weights and reduction."""
-        classes = y_pred.shape[-1] if len(y_pred.shape) > 1 else None
-        if classes is None or classes < 2:
-            raise ValueError(f"Expected predictions (..., classes) of at least two. Received {tuple(y_pred.shape)}.")
-        return self._loss(_one_hot(y_true, y_pred, classes), y_pred)
+        return self._loss(_one_hot(y_true, y_pred, _classes(y_pred)), y_pred)
 
     @abc.abstractmethod
     def _loss(self, one_hot: Any, scores: Any) -> Any: ...
@@ -143,12 +156,32 @@ class CrammerSinger(MulticlassMarginLoss):
         return self.loss.value(right - keras.ops.max(rivals, axis=-1))
 
 
+def _classes(scores: Any) -> int:
+    classes = scores.shape[-1] if len(scores.shape) > 1 else None
+    if classes is None or classes < 2:
+        raise ValueError(f"Expected predictions (..., classes) of at least two. Received {tuple(scores.shape)}.")
+    return classes
+
+
+def _refuse_numbers_without_a_class(labels: Any, scores: Any, mask: np.ndarray | None = None) -> None:
+    """Raises a `ValueError` for numbers outside of 0 to classes - 1 that a mask keeps, if they are a NumPy array."""
+    classes = _classes(scores)
+    if not isinstance(labels, np.ndarray) or (labels.ndim == len(scores.shape) and labels.shape[-1] != 1):
+        return
+    if mask is not None:
+        labels = labels.reshape(labels.shape[: mask.ndim])
+        labels = labels[np.broadcast_to(mask, labels.shape)]
+    wrong = labels[~np.isin(labels, np.arange(classes))]
+    if wrong.size:
+        raise ValueError(f"Expected labels to be numbers of classes, 0 to {classes - 1}. Received {wrong.flat[0]}.")
+
+
 def _one_hot(labels: Any, scores: Any, classes: int) -> Any:
     """Rows of 0 and 1; not-a-number for a label that is none."""
     rank, last = len(labels.shape), labels.shape[-1] if len(labels.shape) else None
     nan = keras.ops.full_like(scores, float("nan"))
     if rank == len(scores.shape) and last == classes:
-        chosen = keras.ops.cast(keras.ops.equal(labels, 1), scores.dtype)
+        chosen = aligned(keras.ops.cast(keras.ops.equal(labels, 1), scores.dtype), scores)
         known = keras.ops.equal(keras.ops.sum(chosen, axis=-1, keepdims=True), 1)
         return keras.ops.where(known, chosen, nan)
     if rank == len(scores.shape) and last == 1:
@@ -158,12 +191,13 @@ def _one_hot(labels: Any, scores: Any, classes: int) -> Any:
             "Expected labels as numbers of classes (N, ...) or (N, ..., 1), or one-hot in the shape of the "
             f"predictions. Received labels {tuple(labels.shape)} and predictions {tuple(scores.shape)}."
         )
-    numbers = keras.ops.arange(classes, dtype=scores.dtype)
+    numbers = keras.ops.arange(classes, dtype=labels.dtype)
     chosen = keras.ops.cast(keras.ops.equal(keras.ops.expand_dims(labels, -1), numbers), scores.dtype)
     if any(None not in (one, other) and one != other for one, other in zip(chosen.shape, scores.shape, strict=True)):
         raise ValueError(
             f"Expected a label for each prediction. Received labels {tuple(labels.shape)} and predictions "
             f"{tuple(scores.shape)}."
         )
+    chosen = aligned(chosen, scores)
     known = keras.ops.equal(keras.ops.sum(chosen, axis=-1, keepdims=True), 1)
     return keras.ops.where(known, chosen, nan)

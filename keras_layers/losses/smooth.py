@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from keras_layers import validation
-from keras_layers.losses.hinges import at_most, documented
-from keras_layers.losses.margin import MarginLoss, MarginProperties
+from keras_layers.losses.margin import MarginLoss, MarginProperties, at_most, documented
 
 # Half of the largest number of each type, so that the sum of two does not overflow at once.
 _LARGEST_EXPONENT = {
@@ -33,9 +32,8 @@ class DWDMarginLoss(MarginLoss):
     The derivative at the knot k is -1, the second derivative there 0 (it jumps to (q + 1)^2 / q). The second piece is
     written with a / k so that no q overflows: it is Wang and Zou's `q^q / (q + 1)^(q + 1) a^-q`.
 
-    `q` comes before the arguments of every margin loss: a number above 0. Default 1.0, the classical discrimination;
-    toward infinity the loss becomes the hinge.
-
+    Args:
+        q: a number above 0. Default 1.0, the classical discrimination; toward infinity the loss becomes the hinge.
     {arguments}
     Example:
         >>> float(DWDMarginLoss(q=1.0)([1, 1], [0.0, 1.0]))
@@ -54,19 +52,11 @@ class DWDMarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
-            strictly_convex=False,
-            strong_convexity=0.0,
+            population_minimizer="q / (q + 1) (eta / (1 - eta))^(1 / (q + 1))",
             lipschitz_constant=1.0,
             smoothness_constant=(self.q + 1) ** 2 / self.q,
-            not_differentiable_at=(),
             not_twice_differentiable_at=(self._knot,),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="q / (q + 1) (eta / (1 - eta))^(1 / (q + 1))",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -93,8 +83,8 @@ class DWDMarginLoss(MarginLoss):
             power = power * inverse
         return near, power
 
-    def _minimizer(self, probability: Any) -> Any:
-        return self._knot * keras.ops.power(probability / (1 - probability), 1 / (self.q + 1))
+    def _minimizer(self, rest: Any) -> Any:
+        return self._knot * keras.ops.power((1 - rest) / rest, 1 / (self.q + 1))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "q": self.q}
@@ -123,19 +113,12 @@ class SigmoidLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
+            population_minimizer="infinity",
             convex=False,
-            strictly_convex=False,
-            strong_convexity=0.0,
             lipschitz_constant=1.0,
             smoothness_constant=4 / (3 * math.sqrt(3)),
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
             proper=False,
-            population_minimizer="infinity",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -147,8 +130,8 @@ class SigmoidLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return -2 * keras.ops.tanh(agreement) * self._derivative(agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.full_like(probability, float("inf"))
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.full_like(rest, float("inf"))
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -170,19 +153,11 @@ class LogitMarginLoss(MarginLoss):
     @property
     def properties(self) -> MarginProperties:
         return MarginProperties(
-            convex=True,
+            population_minimizer="ln(eta / (1 - eta))",
             strictly_convex=True,
-            strong_convexity=0.0,
             lipschitz_constant=1.0,
             smoothness_constant=0.25,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
             clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="ln(eta / (1 - eta))",
         )
 
     def _value(self, agreement: Any) -> Any:
@@ -197,8 +172,8 @@ class LogitMarginLoss(MarginLoss):
     def _second_derivative(self, agreement: Any) -> Any:
         return keras.ops.sigmoid(agreement) * keras.ops.sigmoid(-agreement)
 
-    def _minimizer(self, probability: Any) -> Any:
-        return keras.ops.log(probability) - keras.ops.log1p(-probability)
+    def _minimizer(self, rest: Any) -> Any:
+        return keras.ops.log1p(-rest) - keras.ops.log(rest)
 
     def _inverse_link(self, score: Any) -> Any:
         return keras.ops.sigmoid(score)
@@ -224,26 +199,13 @@ class ExpLoss(MarginLoss):
 
     @property
     def properties(self) -> MarginProperties:
-        return MarginProperties(
-            convex=True,
-            strictly_convex=True,
-            strong_convexity=0.0,
-            lipschitz_constant=None,
-            smoothness_constant=None,
-            not_differentiable_at=(),
-            not_twice_differentiable_at=(),
-            non_increasing=True,
-            clippable=False,
-            classification_calibrated=True,
-            fisher_consistent=True,
-            proper=True,
-            population_minimizer="ln(eta / (1 - eta)) / 2",
-        )
+        return MarginProperties(population_minimizer="ln(eta / (1 - eta)) / 2", strictly_convex=True, clippable=False)
 
     def _value(self, agreement: Any) -> Any:
         limit = self._limit(agreement)
-        tangent = math.exp(limit) * keras.ops.relu(-agreement - limit)
-        return keras.ops.exp(at_most(-agreement, limit)) + tangent
+        # At the limit itself the power is a constant, and the tangent alone has a gradient.
+        beyond = keras.ops.where(-agreement >= limit, -agreement - limit, keras.ops.zeros_like(agreement))
+        return keras.ops.exp(at_most(-agreement, limit)) + math.exp(limit) * beyond
 
     def _derivative(self, agreement: Any) -> Any:
         return -keras.ops.exp(at_most(-agreement, self._limit(agreement)))
@@ -257,8 +219,8 @@ class ExpLoss(MarginLoss):
     def _limit(self, agreement: Any) -> float:
         return _LARGEST_EXPONENT[keras.backend.standardize_dtype(agreement.dtype)]
 
-    def _minimizer(self, probability: Any) -> Any:
-        return (keras.ops.log(probability) - keras.ops.log1p(-probability)) / 2
+    def _minimizer(self, rest: Any) -> Any:
+        return (keras.ops.log1p(-rest) - keras.ops.log(rest)) / 2
 
     def _inverse_link(self, score: Any) -> Any:
         return keras.ops.sigmoid(2 * score)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_layers import validation
+
+# TensorFlow draws with seeds of 32 bits.
+LARGEST_SEED = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -21,7 +25,7 @@ class RandomFourierFeatures(keras.layers.Layer):
     Args:
         features: number of features; the error of the kernel falls with its square root.
         bandwidth: of the kernel, above 0. Default 1.0.
-        seed: of W and b. Default 0.
+        seed: of W and b, an integer from 0 to 2^31 - 1. Default 0.
         **kwargs: `name`, `dtype` and `trainable`, as of every Keras layer.
 
     Input shape:
@@ -31,7 +35,7 @@ class RandomFourierFeatures(keras.layers.Layer):
         (batch, ..., features), in the compute dtype.
 
     Raises:
-        ValueError: if `features` is not a positive integer, or `bandwidth` not above 0.
+        ValueError: if `features` is not a positive integer, `bandwidth` not above 0, or `seed` no integer in its range.
 
     Example:
         >>> layer = RandomFourierFeatures(4096, bandwidth=2.0)
@@ -47,7 +51,9 @@ class RandomFourierFeatures(keras.layers.Layer):
         super().__init__(**kwargs)
         self.features = validation.positive_integer(features, "features")
         self.bandwidth = validation.positive_number(bandwidth, "bandwidth")
-        self.seed = seed
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"Expected `seed` to be an integer from 0 to {LARGEST_SEED}. Received {seed!r}.")
+        self.seed = int(seed)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.kernel = self.add_weight(

@@ -10,8 +10,6 @@ from keras import ops
 
 from keras_layers import validation
 
-AXES = ("frames", "height", "width")
-
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class ChannelwiseConv3D(keras.layers.Layer):
@@ -94,10 +92,7 @@ class ChannelwiseConv3D(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        channels = validation.fixed_channels(self, input_shape)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, 1, channels),
@@ -185,10 +180,7 @@ class ChannelwiseConv3D(keras.layers.Layer):
         return inputs, first, count, padding
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                f"Expected an input of shape (batch, {', '.join(AXES)}, channels). Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         lengths = [
             validation.convolution_length(length, reach, stride, self.padding)
             for length, reach, stride in zip(input_shape[1:4], self.reach, self.strides, strict=True)

@@ -9,9 +9,7 @@ import keras
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
-from keras_layers.sublayers import keep_frozen
-
-AXES = ("frames", "height", "width")
+from keras_layers.sublayers import fresh, keep_frozen
 
 
 def parameter_matched_filters(kernel_size: int | Sequence[int], input_channels: int, filters: int) -> int:
@@ -27,11 +25,6 @@ def parameter_matched_filters(kernel_size: int | Sequence[int], input_channels: 
     time, height, width = validation.positive_integers(kernel_size, 3, "kernel_size")
     full = time * height * width * input_channels * filters
     return max(1, full // (height * width * input_channels + time * filters))
-
-
-def _fresh(initializer: Any) -> Any:
-    # One instance without a seed draws the same numbers at every call, and the two kernels would be alike.
-    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -130,10 +123,7 @@ class Conv2Plus1D(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        channels = validation.fixed_channels(self, input_shape)
         time, height, width = self.kernel_size
         intermediate = self.intermediate_filters or parameter_matched_filters(self.kernel_size, channels, self.filters)
 
@@ -181,8 +171,8 @@ class Conv2Plus1D(keras.layers.Layer):
             padding=padding,
             data_format="channels_last",
             use_bias=self.use_bias,
-            kernel_initializer=_fresh(self.kernel_initializer),
-            bias_initializer=_fresh(self.bias_initializer),
+            kernel_initializer=fresh(self.kernel_initializer),
+            bias_initializer=fresh(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             dtype=self.dtype_policy,
@@ -208,10 +198,7 @@ class Conv2Plus1D(keras.layers.Layer):
         return outputs
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                f"Expected an input of shape (batch, {', '.join(AXES)}, channels). Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         lengths = [
             validation.convolution_length(length, kernel, stride, self.padding)
             for length, kernel, stride in zip(input_shape[1:4], self.kernel_size, self.strides, strict=True)

@@ -35,6 +35,10 @@ class FramePadding(keras.layers.Layer):
         >>> clip = keras.ops.reshape(keras.ops.arange(3.0), (1, 3, 1, 1, 1))
         >>> keras.ops.convert_to_numpy(keras.ops.reshape(FramePadding(2, 1)(clip), (-1,)))
         array([0., 0., 0., 1., 2., 2.], dtype=float32)
+
+    Reference:
+        None: with it a network of images inflated over time answers a still clip as it did the image, where zeros
+        before the first frame and behind the last would dim it (see `inflate`).
     """
 
     def __init__(self, before: int = 1, after: int = 1, **kwargs: Any):
@@ -50,12 +54,7 @@ class FramePadding(keras.layers.Layer):
         return ops.concatenate([first] * self.before + [inputs] + [last] * self.after, axis=1)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
-        batch, frames, *rest = input_shape
+        batch, frames, *rest = validation.clip_shape(input_shape)
         return (batch, None if frames is None else self.before + frames + self.after, *rest)
 
     def get_config(self) -> dict[str, Any]:

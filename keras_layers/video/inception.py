@@ -9,11 +9,10 @@ import keras
 from keras import ops
 
 from keras_layers import validation
-from keras_layers.precision import float32_variables
-from keras_layers.sublayers import keep_frozen
+from keras_layers.precision import float32_variables, pooling_policy
+from keras_layers.sublayers import fresh, keep_frozen
 from keras_layers.video.self_gating import SelfGating
 
-AXES = ("frames", "height", "width")
 BRANCHES = 6
 
 
@@ -50,7 +49,7 @@ class Inception(keras.layers.Layer):
     def _make(self) -> None:
         first, second_reduced, second, third_reduced, third, fourth = self.filters
         pool = keras.layers.MaxPooling3D(
-            3, 1, "same", data_format="channels_last", dtype=self.dtype_policy, name="branch3_pool"
+            3, 1, "same", data_format="channels_last", dtype=pooling_policy(self.dtype_policy), name="branch3_pool"
         )
         branches = (
             (*self._unit("branch0", first), *self._end("branch0")),
@@ -86,15 +85,13 @@ class Inception(keras.layers.Layer):
         initializer: Any = None,
     ) -> tuple[keras.layers.Layer, ...]:
         """Convolution, normalization and activation; without normalization the convolution has a bias."""
-        initializer = self.kernel_initializer if initializer is None else initializer
         convolution = keras.layers.Conv3D(
             filters,
             kernel_size,
             padding="same",
             data_format="channels_last",
             use_bias=not normalization,
-            # One instance without a seed draws the same numbers at every call.
-            kernel_initializer=initializer.clone() if hasattr(initializer, "clone") else initializer,
+            kernel_initializer=fresh(self.kernel_initializer if initializer is None else initializer),
             kernel_regularizer=self.kernel_regularizer,
             dtype=self.dtype_policy,
             name=name,
@@ -118,10 +115,7 @@ class Inception(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        validation.fixed_channels(self, input_shape)
         for branch in self.branches:
             shape = tuple(input_shape)
             for part in branch:
@@ -134,22 +128,12 @@ class Inception(keras.layers.Layer):
         for branch in self.branches:
             x = inputs
             for part in branch:
-                if isinstance(part, keras.layers.BatchNormalization):
-                    x = part(x, training=training)
-                elif isinstance(part, keras.layers.MaxPooling3D) and self.compute_dtype == "float16":
-                    # TensorFlow has no such pooling on CPU; the largest is the same number in float32.
-                    largest = ops.max_pool(ops.cast(x, "float32"), part.pool_size, part.strides, part.padding)
-                    x = ops.cast(largest, "float16")
-                else:
-                    x = part(x)
+                x = part(x, training=training) if isinstance(part, keras.layers.BatchNormalization) else part(x)
             outputs.append(x)
         return ops.concatenate(outputs, axis=-1)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                f"Expected an input of shape (batch, {', '.join(AXES)}, channels). Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         first, _, second, _, third, fourth = self.filters
         return (*input_shape[:4], first + second + third + fourth)
 

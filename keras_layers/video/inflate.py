@@ -341,17 +341,12 @@ def _length(layer: keras.layers.Layer, given: Length, own: Any, name: str) -> in
 
 
 def _same_pads(name: str, size: int | None, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """The zeros before and after one axis under "same"."""
-    reach = (kernel - 1) * dilation
-    if stride == 1:
-        total = reach
-    elif size is None:
+    """The zeros before and after one axis under "same"; at stride 1 they do not depend on its length."""
+    if size is None and stride > 1:
         raise ValueError(
             f"Expected a fixed height and width where layer {name!r} has padding 'same' and strides. Received None."
         )
-    else:
-        total = max((-(-size // stride) - 1) * stride + reach + 1 - size, 0)
-    return total // 2, total - total // 2
+    return validation.same_pads(size or 1, kernel, stride, dilation)
 
 
 def _is_plain(layer: keras.layers.DepthwiseConv2D) -> bool:

@@ -96,9 +96,7 @@ class LateralConnection(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        if input_shape[-1] is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: input_shape[-1]})
+        validation.fixed_channels(self, input_shape)
         shape = tuple(input_shape)
         for layer in self._steps():
             layer.build(shape)
@@ -116,11 +114,7 @@ class LateralConnection(keras.layers.Layer):
         return outputs
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         frames = validation.convolution_length(input_shape[1], self.kernel_size, self.rate, "symmetric")
         return (input_shape[0], frames, *input_shape[2:4], self.filters)
 

@@ -66,10 +66,7 @@ class SelfGating(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        batch, *_, channels = input_shape
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        channels = validation.fixed_channels(self, input_shape)
         self.transform = keras.layers.Dense(
             channels,
             activation=self.activation,
@@ -79,7 +76,7 @@ class SelfGating(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="transform",
         )
-        self.transform.build((batch, channels))
+        self.transform.build((input_shape[0], channels))
         keep_frozen(self)
 
     def call(self, inputs: Any) -> Any:
@@ -87,12 +84,7 @@ class SelfGating(keras.layers.Layer):
         return ops.multiply(inputs, ops.reshape(gates, (-1, 1, 1, 1, inputs.shape[-1])))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
-        return tuple(input_shape)
+        return validation.clip_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_layers import validation
-from keras_layers.sublayers import keep_frozen
+from keras_layers.sublayers import fresh, keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -69,23 +69,18 @@ class SqueezeExcitation3D(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        batch, *_, channels = input_shape
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        channels = validation.fixed_channels(self, input_shape)
         self.squeeze = self._dense("squeeze", self.filters, self.activation)
         self.excite = self._dense("excite", channels, self.gate_activation)
-        self.squeeze.build((batch, channels))
-        self.excite.build((batch, self.filters))
+        self.squeeze.build((input_shape[0], channels))
+        self.excite.build((input_shape[0], self.filters))
         keep_frozen(self)
 
     def _dense(self, name: str, units: int, activation: Callable) -> keras.layers.Dense:
-        initializer = self.kernel_initializer
         return keras.layers.Dense(
             units,
             activation=activation,
-            # One instance without a seed draws the same numbers at every call.
-            kernel_initializer=initializer.clone() if hasattr(initializer, "clone") else initializer,
+            kernel_initializer=fresh(self.kernel_initializer),
             kernel_regularizer=self.kernel_regularizer,
             dtype=self.dtype_policy,
             name=name,
@@ -96,12 +91,7 @@ class SqueezeExcitation3D(keras.layers.Layer):
         return ops.multiply(inputs, ops.reshape(gates, (-1, 1, 1, 1, inputs.shape[-1])))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
-        return tuple(input_shape)
+        return validation.clip_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_layers import validation
+
 
 @keras.saving.register_keras_serializable(package="keras_layers")
 class TemporalDifference(keras.layers.Layer):
@@ -45,13 +47,10 @@ class TemporalDifference(keras.layers.Layer):
         return inputs[:, 1:] - inputs[:, :-1]
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5 or (input_shape[1] is not None and input_shape[1] < 2):
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels) with at least 2 frames. "
-                f"Received shape {tuple(input_shape)}."
-            )
-        frames = None if input_shape[1] is None else input_shape[1] - 1
-        return (input_shape[0], frames, *input_shape[2:])
+        batch, frames, *rest = validation.clip_shape(input_shape)
+        if frames is not None and frames < 2:
+            raise ValueError(f"Expected clips of at least 2 frames. Received {frames}.")
+        return (batch, None if frames is None else frames - 1, *rest)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)

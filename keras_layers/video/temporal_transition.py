@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_layers import validation
 from keras_layers.precision import float32_variables
-from keras_layers.sublayers import keep_frozen
+from keras_layers.sublayers import fresh, keep_frozen
 
 
 @keras.saving.register_keras_serializable(package="keras_layers")
@@ -100,7 +100,6 @@ class TemporalTransition(keras.layers.Layer):
 
     def _unit(self, name: str, filters: int, kernel_size: tuple[int, int, int]) -> tuple[keras.layers.Layer, ...]:
         """Normalization, activation and convolution, to be called in this order."""
-        initializer = self.kernel_initializer
         return (
             keras.layers.BatchNormalization(
                 momentum=self.momentum,
@@ -115,8 +114,7 @@ class TemporalTransition(keras.layers.Layer):
                 padding="same",
                 data_format="channels_last",
                 use_bias=False,
-                # One instance without a seed draws the same numbers at every call.
-                kernel_initializer=initializer.clone() if hasattr(initializer, "clone") else initializer,
+                kernel_initializer=fresh(self.kernel_initializer),
                 kernel_regularizer=self.kernel_regularizer,
                 dtype=self.dtype_policy,
                 name=name,
@@ -125,10 +123,7 @@ class TemporalTransition(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"Expected the input to have a fixed number of channels. Received shape {input_shape}.")
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        validation.fixed_channels(self, input_shape)
         for branch in self.branches:
             _build(branch, tuple(input_shape))
         _build(self.unit, (*input_shape[:4], len(self.depths) * self.filters))
@@ -144,11 +139,7 @@ class TemporalTransition(keras.layers.Layer):
         return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         lengths = [
             validation.convolution_length(length, window, window, "valid")
             for length, window in zip(input_shape[1:4], self.pool_size, strict=True)

@@ -78,11 +78,7 @@ class WindowedAveragePooling3D(keras.layers.Layer):
         return keras.ops.cast(windows, features.dtype) / total
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        if len(input_shape) != 5:
-            raise ValueError(
-                "Expected an input of shape (batch, frames, height, width, channels). "
-                f"Received shape {tuple(input_shape)}."
-            )
+        validation.clip_shape(input_shape)
         return (input_shape[0], input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:

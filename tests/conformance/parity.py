@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def read_card(name: str) -> ParityCard:
     """The card tests/reference/parity/<name>.json."""
     card = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))
     return ParityCard(
-        arrays={name: _weight(name, shape) for name, shape in card["parameters"]},
+        arrays={name: weight(name, shape) for name, shape in card["parameters"]},
         inputs=tuple(
             np.random.default_rng(index).standard_normal((1, *shape)).astype(np.float32)
             for index, shape in enumerate(card["input_shapes"])
@@ -47,7 +48,8 @@ def read_card(name: str) -> ParityCard:
     )
 
 
-def _weight(name: str, shape: list[int]) -> np.ndarray:
+def weight(name: str, shape: Sequence[int]) -> np.ndarray:
+    """The weight of a PyTorch network that has this name and shape, by the rule of the cards."""
     numbers = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
     if len(shape) >= 2:
         numbers = numbers * math.sqrt(2 / math.prod(shape[1:]))

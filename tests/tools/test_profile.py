@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_layers import Conv2Plus1D
+from keras_layers import Conv2Plus1D, FiniteScalarQuantizer, ResidualVectorQuantizer, VectorQuantizer
 from tools import profile as profiling
 from tools.errors import InputError
 from tools.profile import profile
@@ -36,6 +36,9 @@ def of(layer: layers.Layer, *shape: int):
         (layers.EinsumDense("...x,xy->...y", output_shape=(7,)), (2, 5, 10), 10 * 70),
         (layers.EinsumDense("abc,bcd->ad", output_shape=(7,)), (5, 10), 5 * 10 * 7),
         (layers.TimeDistributed(layers.Conv2D(5, 3)), (6, 8, 8, 2), 6 * 36 * 9 * 2 * 5),
+        (VectorQuantizer(9, 3, heads=2), (5, 4, 6), 20 * 9 * 6),
+        (ResidualVectorQuantizer(3, 9, 6), (5, 4, 6), 3 * 20 * 9 * 6),
+        (FiniteScalarQuantizer((3, 3)), (5, 4, 2), 0),
         (layers.BatchNormalization(), (8, 8, 4), 0),
         (layers.MaxPooling2D(), (8, 8, 4), 0),
     ],
@@ -46,6 +49,13 @@ def test_counts_by_hand(layer, shape, multiply_adds):
     assert counted.multiply_adds == multiply_adds
     assert counted.uncounted == ()
     assert counted.layers[-1].parameters == layer.count_params()
+
+
+@pytest.mark.parametrize(("shape", "heads"), [((5, 3), 1), ((5, 2), 2)])
+def test_looking_codes_up_costs_nothing(shape, heads):
+    indices = keras.Input(shape, dtype="int32")
+    counted = profile(keras.Model(indices, VectorQuantizer(9, 3, heads=heads).lookup(indices)))
+    assert counted.multiply_adds == 0 and counted.uncounted == ()
 
 
 def test_attention_counts_projections_and_products():

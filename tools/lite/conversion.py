@@ -66,8 +66,8 @@ def convert(
         path: the file to write, ending in .tflite.
         precision: "float32"; "float16" (weights in float16, computed in float32); "dynamic" (weights in int8, range
             of the inputs measured in each run); "int8" (weights per channel and activations in int8).
-        representative: inputs as the model takes them, preprocessed, in its dtypes (clips, ...): an array, an iterable
-            of single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
+        representative: inputs as the model takes them, preprocessed (clips, ...): an array, an iterable of
+            single inputs, or a dictionary of arrays by input name. int8 takes its ranges from them (at least 4; 32
             or more real training clips are better). In every precision they are what agreement is measured on;
             without them standard normal numbers are.
         rewrite: rewrite the model without 3-D operations first (`tools.lite.rewrite`).
@@ -90,46 +90,54 @@ def convert(
     path = pathlib.Path(path)
     _check_arguments(path, precision, io, representative)
     shapes = input_shapes(functional(model), input_shape)
-    names = [tensor.name for tensor in functional(model).inputs]
-    kinds = {tensor.name: tensor.dtype for tensor in functional(model).inputs}
-    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), MINIMUM_CLIPS, kinds)
+    clips = inputs_by_name(representative, functional(model), shapes, MINIMUM_CLIPS)
+    how = {"shapes": shapes, "precision": precision, "clips": None if representative is None else clips, "io": io}
     if rewrite:
         tell("rewriting the model")
-        edge = rewrite_model(model, input_shape)
-    else:
-        edge = model
+    edge = rewrite_model(model, input_shape) if rewrite else model
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        folder = pathlib.Path(folder)
-        file = folder / "rewritten.tflite"
-        calibration = clips if representative is not None else None
+        file = pathlib.Path(folder) / "rewritten.tflite"
         tell(f"converting to {precision}")
-        write_file(edge, shapes, file, precision, calibration, io)
-        found = check(file, precision) if rewrite else inspect(file)
+        write_file(edge, file=file, **how)
+        report = {"model": model.name, "precision": precision, "io": io if precision == "int8" else "float32"}
+        report |= {"rewritten": rewrite, "inspection": _inspected(file, precision if rewrite else None, path.name)}
         tell("comparing with Keras")
-        report = {
-            "model": model.name,
-            "precision": precision,
-            "io": io if precision == "int8" else "float32",
-            "rewritten": rewrite,
-            "inspection": {**found.to_dict(), "path": path.name},
-            "agreement_inputs": "representative" if representative is not None else "standard normal",
-            "agreement": agreement(model, Runner(file, threads), clips, compare_clips),
-        }
+        report["agreement_inputs"] = "standard normal" if representative is None else "representative"
+        report["agreement"] = agreement(model, Runner(file, threads), clips, compare_clips)
         tell("measuring latency")
         report["latency"] = {**measure([file], threads=threads, seconds=seconds)[0], "file": path.name}
         if compare_direct:
             tell("converting without rewriting, to compare")
-            direct = folder / "direct.tflite"
-            try:
-                write_file(model, shapes, direct, precision, calibration, io)
-                report["direct"] = compare_with_direct(direct, file, threads, seconds)
-            except RuntimeError as error:
-                report["direct"] = {"error": str(error)}
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(folder / "report.json", f"{path}.json")
-        os.replace(file, path)
+            report["direct"] = _direct(model, file, how, threads, seconds)
+        _replace(path, file, report)
     return report
+
+
+def _inspected(file: pathlib.Path, precision: str | None, name: str) -> dict[str, Any]:
+    """What is in the file; with a precision only if it is what was asked for."""
+    found = inspect(file) if precision is None else check(file, precision)
+    return {**found.to_dict(), "path": name}
+
+
+def _direct(
+    model: keras.Model, rewritten: pathlib.Path, how: dict[str, Any], threads: int, seconds: float
+) -> dict[str, Any]:
+    """The model as it is, converted beside the rewritten one and compared with it."""
+    direct = rewritten.with_name("direct.tflite")
+    try:
+        write_file(model, file=direct, **how)
+        return compare_with_direct(direct, rewritten, threads, seconds)
+    except RuntimeError as error:
+        return {"error": str(error)}
+
+
+def _replace(path: pathlib.Path, file: pathlib.Path, report: dict[str, Any]) -> None:
+    """Puts the report, then the file, where they were asked for."""
+    beside = file.with_name("report.json")
+    beside.write_text(json.dumps(report, indent=2) + "\n")
+    os.replace(beside, f"{path}.json")
+    os.replace(file, path)
 
 
 def write_file(
@@ -235,7 +243,8 @@ def output_names(graph: keras.Model) -> list[str]:
 
 def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], count: int) -> dict[str, Any]:
     """How near a file comes to Keras: for each output the largest difference, the root mean square of the difference
-    over that of Keras' output, and how often the largest entry of the last axis is the same one."""
+    over that of Keras' output, and how often the largest entry of the last axis is the same one; for an output of
+    integers also "equal_share", the share of them that are equal."""
     graph = functional(model)
     clips = {name: array[:count] for name, array in clips.items()}
     results: dict[str, list[np.ndarray]] = {name: [] for name in output_names(graph)}
@@ -250,6 +259,8 @@ def agreement(model: keras.Model, runner: Runner, clips: dict[str, np.ndarray], 
     for name, parts in results.items():
         expected, received = np.concatenate(parts), answers[name]
         report[name] = difference(expected, received)
+        if np.issubdtype(received.dtype, np.integer):
+            report[name]["equal_share"] = float((received == expected).mean())
     return report
 
 
@@ -309,22 +320,20 @@ def _check_arguments(path: pathlib.Path, precision: str, io: str, representative
 
 
 def inputs_by_name(
-    representative: Clips | None,
-    shapes: dict[str, tuple[int, ...]],
-    minimum: int,
-    kinds: Mapping[str, str] | None = None,
+    representative: Clips | None, graph: keras.Model, shapes: list[tuple[int, ...]], minimum: int
 ) -> dict[str, np.ndarray]:
-    """Checked inputs by name (clips, ...), of float32 or of `kinds`; where none are given, standard normal numbers, and
-    zeros for integers."""
-    kinds = {name: (kinds or {}).get(name, "float32") for name in shapes}
+    """Checked inputs of a graph by name, (clips, ...) in the types of its inputs; where none are given, standard
+    normal numbers, and zeros for integers."""
+    dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
+    shapes = dict(zip(dtypes, shapes, strict=True))
     if any(None in shape for shape in shapes.values()):
         raise InputError(f"Expected input_shape to give every size of the input. Received {shapes}.")
     if representative is None:
         generator = np.random.default_rng(0)
         return {
-            name: generator.standard_normal((minimum, *shape), "float32")
-            if kinds[name].startswith("float")
-            else np.zeros((minimum, *shape), kinds[name])
+            name: generator.standard_normal((minimum, *shape)).astype("float32")
+            if dtypes[name] == "float32"
+            else np.zeros((minimum, *shape), dtypes[name])
             for name, shape in shapes.items()
         }
     if not isinstance(representative, Mapping):
@@ -335,7 +344,7 @@ def inputs_by_name(
         raise InputError(
             f"Expected representative inputs {', '.join(shapes)}. Received {', '.join(representative) or 'none'}."
         )
-    arrays = {name: _stacked(name, value, shapes[name], kinds[name]) for name, value in representative.items()}
+    arrays = {name: _stacked(name, value, shapes[name], dtypes[name]) for name, value in representative.items()}
     counts = {len(array) for array in arrays.values()}
     if len(counts) != 1 or min(counts) < minimum:
         raise InputError(
@@ -344,18 +353,18 @@ def inputs_by_name(
     return arrays
 
 
-def _stacked(name: str, values: Any, shape: tuple[int, ...], kind: str) -> np.ndarray:
+def _stacked(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         parts = [np.asarray(value) for value in values]
         if len({part.shape for part in parts}) > 1:
             raise InputError(f"Expected representative {name!r} of one shape. Received several.")
-        values = np.stack(parts) if parts else np.empty((0, *shape), "float32")
-    if values.dtype != kind:
+        values = np.stack(parts) if parts else np.empty((0, *shape), dtype)
+    if values.dtype != dtype:
         raise InputError(
-            f"Expected representative {name!r} in {kind}, preprocessed as in training. Received {values.dtype}."
+            f"Expected representative {name!r} in {dtype}, preprocessed as in training. Received {values.dtype}."
         )
     if values.shape[1:] != tuple(shape):
         raise InputError(f"Expected representative {name!r} of shape (clips, {shape}). Received {values.shape}.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    if not np.isfinite(values).all():
         raise InputError(f"Expected finite numbers in representative {name!r}. Received NaN or infinity.")
     return values

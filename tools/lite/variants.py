@@ -46,8 +46,7 @@ def write_variants(
         OSError: if a file cannot be written.
     """
     shapes = input_shapes(functional(model), None)
-    names = [tensor.name for tensor in functional(model).inputs]
-    clips = inputs_by_name(representative, dict(zip(names, shapes, strict=True)), minimum_clips)
+    clips = inputs_by_name(representative, functional(model), shapes, minimum_clips)
     kind = "rewritten" if rewrite else "direct"
     if rewrite:
         tell("rewriting the model")

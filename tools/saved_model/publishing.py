@@ -80,12 +80,7 @@ def publish(
         _write(model, signatures, new.path)
         saved_model = graph.read(new.path)
         _check_graph(saved_model, name, labels)
-        extra = new.path / EXTRA
-        extra.mkdir()
-        with writing(new.path):
-            _write_warm_up(extra / WARM_UP, name, signatures)
-            if labels is not None:
-                (extra / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        _write_extra(new.path, name, signatures, labels)
         written = time.monotonic()
         parity = gate.check(new.path, signatures, tolerance)
         model_card = {
@@ -99,11 +94,21 @@ def publish(
         }
         text = json.dumps(model_card, indent=2, allow_nan=False, ensure_ascii=False)
         with writing(new.path):
-            (extra / "model.json").write_text(text + "\n", encoding="utf-8")
+            (new.path / EXTRA / "model.json").write_text(text + "\n", encoding="utf-8")
         path = new.commit()
     seconds = {"write": written - started, "gate": time.monotonic() - written}
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Published(path, new.committed, {**model_card, "bytes": size, "seconds": seconds})
+
+
+def _write_extra(path: pathlib.Path, name: str, signatures: dict[str, Signature], labels: Sequence[str] | None) -> None:
+    """assets.extra with all but the model card, which says what the gate finds of the rest."""
+    extra = path / EXTRA
+    extra.mkdir()
+    with writing(path):
+        _write_warm_up(extra / WARM_UP, name, signatures)
+        if labels is not None:
+            (extra / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 
 
 def _check_arguments(model: Any, signatures: Any, labels: Any, card: Any, tolerance: float) -> None:

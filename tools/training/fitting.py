@@ -80,38 +80,21 @@ def fit(
     """
     folder = pathlib.Path(run_folder)
     monitor = monitor or ("accuracy" if validation is None else "val_accuracy")
-    for name, value in {"steps_per_epoch": steps_per_epoch, "epochs": epochs, "patience": patience}.items():
-        if value is not None and value < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {value}.")
-    state = folder / STATE
-    if state.exists() and not resume:
-        raise InputError(f"Expected a run folder without a state, or resume. Received {folder}.")
-    record = load_state(state, model) if state.exists() else Record()
+    _check_positive(steps_per_epoch=steps_per_epoch, epochs=epochs, patience=patience)
+    record = _record(folder, model, resume)
     done = record.epochs_done
     if record.finished:
         print(f"{folder}: the run is finished ({done} epochs); nothing to do", file=sys.stderr)
         return _result(record, monitor, done)
     if done:
         print(f"{folder}: going on after epoch {done} of {epochs}", file=sys.stderr)
-    recorder = Recorder(
-        folder,
-        record,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        monitor=monitor,
-        maximise=not monitor.endswith("loss"),
-        patience=patience,
-    )
-    dataset = make_dataset(done)
-    batches, wanted = int(dataset.cardinality()), (epochs - done) * steps_per_epoch
-    # Keras begins again with a stream that ends too early, without a word.
-    if 0 <= batches < wanted:
-        raise InputError(f"Expected make_dataset({done}) to give {wanted} batches. Received {batches}.")
+    length = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    maximise = not monitor.endswith("loss")
+    recorder = Recorder(folder, record, **length, monitor=monitor, maximise=maximise, patience=patience)
     model.fit(
-        dataset,
+        _remaining(make_dataset, done, **length),
         initial_epoch=done,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
+        **length,
         shuffle=False,
         validation_data=validation,
         class_weight=class_weight,
@@ -119,6 +102,33 @@ def fit(
         verbose=0,
     )
     return _result(record, monitor, done)
+
+
+def _check_positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise InputError(f"Expected {name} to be at least 1. Received {value}.")
+
+
+def _record(folder: pathlib.Path, model: keras.Model, resume: bool) -> Record:
+    """What the folder remembers of the run; then the model has its weights too."""
+    state = folder / STATE
+    if not state.exists():
+        return Record()
+    if not resume:
+        raise InputError(f"Expected a run folder without a state, or resume. Received {folder}.")
+    return load_state(state, model)
+
+
+def _remaining(
+    make_dataset: Callable[[int], tf.data.Dataset], done: int, epochs: int, steps_per_epoch: int
+) -> tf.data.Dataset:
+    dataset = make_dataset(done)
+    batches, wanted = int(dataset.cardinality()), (epochs - done) * steps_per_epoch
+    # Keras begins again with a stream that ends too early, without a word.
+    if 0 <= batches < wanted:
+        raise InputError(f"Expected make_dataset({done}) to give {wanted} batches. Received {batches}.")
+    return dataset
 
 
 def _result(record: Record, monitor: str, resumed_from: int) -> Training:

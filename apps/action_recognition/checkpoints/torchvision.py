@@ -9,6 +9,9 @@ from tools.weights import torch_convolution, torch_dense, torch_normalization
 CONVOLUTION = r"layer(?P<stage>\d+)\.(?P<block>\d+)\.conv(?P<convolution>\d+)"
 SHORTCUT = r"layer(?P<stage>\d+)\.(?P<block>\d+)\.downsample"
 BLOCK = "conv{stage+1}_block{block+1}"
+# (depth, channel rule) and (depth, lengths in time) -> registered name.
+R2PLUS1D_NAMES = {(18, "torchvision"): "r2plus1d_18", (18, "vmz"): "r2plus1d_18_vmz", (34, "vmz"): "r2plus1d_34"}
+R3D_NAMES = {(18, (3, 3, 3, 3)): "r3d_18", (34, (3, 3, 3, 3)): "r3d_34", (18, (3, 1, 1, 1)): "mc3_18"}
 SHARED = (
     *torch_normalization(rf"{CONVOLUTION}\.1", f"{BLOCK}_conv{{convolution}}_normalization"),
     *torch_convolution(rf"{SHORTCUT}\.0", f"{BLOCK}_shortcut", rank=3),
@@ -45,8 +48,9 @@ def describe_r2plus1d(shapes: Shapes) -> str | None:
     counts = count_blocks(kernels, r"conv(\d+)_block(\d+)_conv1/spatial/kernel")
     if not counts:
         return None
-    parts = [f"depth {2 + 2 * sum(counts.values())}", f"channel rule {_channel_rule(kernels)}", *class_words(kernels)]
-    return f"R(2+1)D of {', '.join(parts)}"
+    depth, rule = 2 + 2 * sum(counts.values()), _channel_rule(kernels)
+    parts = [f"depth {depth}", f"channel rule {rule}", *class_words(kernels)]
+    return f"R(2+1)D of {', '.join([*parts, *_registered(R2PLUS1D_NAMES.get((depth, rule)))])}"
 
 
 def _channel_rule(kernels: Shapes) -> str:
@@ -67,7 +71,12 @@ def describe_r3d(shapes: Shapes) -> str | None:
     counts = count_blocks(kernels, r"conv(\d+)_block(\d+)_conv1/kernel")
     if not counts:
         return None
-    lengths = [kernels[f"conv{stage}_block1_conv1/kernel"][0] for stage in sorted(counts)]
-    family = {(3, 3, 3, 3): "R3D", (3, 1, 1, 1): "MC3"}.get(tuple(lengths), "residual network")
-    words = f"temporal kernels {', '.join(map(str, lengths))}"
-    return f"{family} of {', '.join([f'depth {2 + 2 * sum(counts.values())}', words, *class_words(kernels)])}"
+    depth = 2 + 2 * sum(counts.values())
+    lengths = tuple(kernels[f"conv{stage}_block1_conv1/kernel"][0] for stage in sorted(counts))
+    family = {(3, 3, 3, 3): "R3D", (3, 1, 1, 1): "MC3"}.get(lengths, "residual network")
+    parts = [f"depth {depth}", f"temporal kernels {', '.join(map(str, lengths))}", *class_words(kernels)]
+    return f"{family} of {', '.join([*parts, *_registered(R3D_NAMES.get((depth, lengths)))])}"
+
+
+def _registered(name: str | None) -> list[str]:
+    return [f"as {name}"] if name else []

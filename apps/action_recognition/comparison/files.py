@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.action_recognition import published_weights
+from apps.action_recognition import models, published_weights
 from apps.action_recognition.comparison import clips, networks
 from apps.action_recognition.comparison.tables import PRECISIONS, SAVED_MODEL
 from apps.action_recognition.export import export
@@ -46,7 +46,7 @@ def make(settings: dict[str, Any], folder: pathlib.Path, tell: Tell) -> dict[str
     name, size, seed = settings["model"], settings["size"], settings["seed"]
     size = None if size is None else tuple(size)
     model = networks.build(name, size, settings["weights"], seed)
-    spec = networks.clip_spec(name, size)
+    spec = models.clip_spec(name, size)
     tell("reading the videos")
     calibration, compared = (
         clips.read(settings[which], spec, model.input_shape[-1]) for which in ("calibration", "compared")

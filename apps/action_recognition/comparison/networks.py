@@ -7,8 +7,6 @@ from typing import Any
 import keras
 
 from apps.action_recognition import checkpoints, models
-from apps.action_recognition.data import ClipSpec
-from apps.action_recognition.data.presets import preset
 
 
 def build(name: str, size: tuple[int, int, int] | None, weights: str | None = None, seed: int = 0) -> keras.Model:
@@ -28,14 +26,12 @@ def build(name: str, size: tuple[int, int, int] | None, weights: str | None = No
     model = models.create(name, input_shape=native if size is None else (*size, native[-1]))
     if weights is not None:
         checkpoints.load(model, weights)
+        return model
+    for weight in model.weights:
+        # A block whose last scale begins with 0 would be left out of the comparison.
+        if weight.name == "gamma":
+            weight.assign(keras.ops.ones_like(weight))
     return model
-
-
-def clip_spec(name: str, size: tuple[int, int, int] | None) -> ClipSpec:
-    """The clip that a registered model takes."""
-    info = models.info(name)
-    frames, height, width = size or info.input_shape[:3]
-    return ClipSpec(frames, (height, width), preset(info.preprocessing).frame_rate, info.preprocessing)
 
 
 def logits(model: keras.Model) -> Any:

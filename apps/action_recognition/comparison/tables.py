@@ -82,8 +82,8 @@ def _agreement(rows: Sequence[Row]) -> str:
         text += f" Clips of {'x'.join(map(str, size))} instead of the native ones: {names}."
     if flow:
         text += f" {', '.join(f'`{name}`' for name in flow)}: optical flow of the same videos, by Farneback's method."
-    head = ["model", "SavedModel", "float32", "float16", "int8", "int8 RMS", "int8 correlation", "same class: float32"]
-    head += ["float16", "int8"]
+    head = ["model", "SavedModel", "float32", "float16", "int8", "int8 RMS", "int8 correlation"]
+    head += ["same class: SavedModel", *PRECISIONS]
     lines = []
     for row in rows:
         ways = row["ways"]
@@ -91,7 +91,7 @@ def _agreement(rows: Sequence[Row]) -> str:
             [f"`{row['model']}`"]
             + [_relative(ways[way]) for way in (SAVED_MODEL, *PRECISIONS)]
             + [_part(ways["int8"], "relative_rms", "{:.1%}"), _part(ways["int8"], "correlation", "{:.4f}")]
-            + [_same_class(ways[precision]) for precision in PRECISIONS]
+            + [_same_class(ways[way]) for way in (SAVED_MODEL, *PRECISIONS)]
         )
     return f"{text}\n\n{_table(head, lines)}"
 
@@ -116,25 +116,25 @@ def _times(rows: Sequence[Row]) -> str:
     text = (
         f"Median milliseconds of one clip on {_either(threads)} CPU thread(s), {_either(repeats)} turns, the ways of a "
         "model taking turns in one process; in brackets, how many times as fast as the direct conversion asked for the "
-        "same precision."
+        "same precision, or - where that fails."
     )
     lines = []
     for row in rows:
         times = row["timing"]["milliseconds"]
         cells = [_milliseconds(times, way) for way in ("keras", SAVED_MODEL)]
         for precision in PRECISIONS:
-            cells.append(_milliseconds(times, precision) + _speed_up(row, times, precision))
+            cells.append(_milliseconds(times, precision) + _speed_up(times, precision))
         lines.append([f"`{row['model']}`", *cells])
     return f"{text}\n\n{_table(['model', *NAMES.values()], lines)}"
 
 
-def _speed_up(row: Row, times: Row, precision: str) -> str:
+def _speed_up(times: Row, precision: str) -> str:
     direct = f"{precision}_direct"
     if precision not in times:
         return ""
     if direct in times:
         return f" ({times[direct]['median'] / times[precision]['median']:.1f})"
-    return f" ({row['direct'][precision].get('error', '-').partition(':')[0]})"
+    return " (-)"
 
 
 def _reasons(row: Row) -> list[str]:

@@ -77,8 +77,10 @@ def video_shape(model: str, input_shape: Sequence[int | None]) -> tuple[int, int
         input_shape: (frames, height, width, channels) of its input.
 
     Raises:
-        InputError: if a length is free, or the channels are not those of RGB.
+        InputError: if a length is free, the channels are not those of RGB, or it has several inputs.
     """
+    if not all(length is None or isinstance(length, int) for length in input_shape):
+        raise InputError(f"Expected a model of one input, the clip. Received {model!r} of several: set inputs=clip.")
     *lengths, channels = input_shape
     if channels != 3:
         kind = f"{channels} channels"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -25,6 +24,7 @@ from tools.errors import InputError
 from tools.figures import draw_trade_off
 from tools.files import read_json, write_json
 from tools.training import check_free, open_run
+from tools.training.configuration import digest
 from tools.training.run_folder import compare
 
 RESULT = "expansion.json"
@@ -162,12 +162,11 @@ def check(config: ExpansionConfig) -> None:
 
 def describe(config: ExpansionConfig, *videos: VideoList) -> dict[str, Any]:
     """The config.json of the search."""
-    lists = [(part.paths, part.labels) for part in videos]
     return {
         "application": APPLICATION,
         "expansion": dataclasses.asdict(config),
         "found_videos": [len(part) for part in videos],
-        "found_digest": hashlib.sha256(repr(lists).encode()).hexdigest(),
+        "found_digest": digest([(part.paths, part.labels) for part in videos]),
     }
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import keras
 
-from keras_layers import MinimumLengths
-from keras_layers.precision import float32_variables
+from keras_layers import ClipCheck
+from keras_layers.precision import float32_variables, pooling_policy
 from keras_layers.validation import activation, fraction, one_of, positive_integer
 from tools.errors import InputError
 
 AXES = ("frames", "height", "width")
+# Channels of a network -> those of a clip that does not fit it -> what would.
+HINTS = {3: {1: "repeat grey frames in three channels", 2: "optical flow fits i3d_flow"}, 2: {3: "RGB fits i3d"}}
 MOMENTUM = 0.9
 EPSILON = 1e-5
 # Blocks in res2, res3, res4 and res5 of networks of bottlenecks.
@@ -27,7 +29,7 @@ POOLING = {"avg": keras.layers.GlobalAveragePooling3D, "max": keras.layers.Globa
 
 
 def checked_shape(
-    input_shape: Any, minimum: Sequence[int] = (1, 1, 1), free: bool = True
+    input_shape: Any, minimum: Sequence[int] = (1, 1, 1), free: bool = True, multiple: int = 1
 ) -> tuple[int | None, int | None, int | None, int]:
     """`input_shape` as (frames, height, width, channels).
 
@@ -35,6 +37,7 @@ def checked_shape(
         input_shape: what the constructor was given.
         minimum: least frames, height and width with which the network has a feature map at its end.
         free: whether frames, height and width may be None.
+        multiple: of which the frames are one.
 
     Raises:
         InputError: if it is not of four such lengths, or shorter than the network needs.
@@ -48,14 +51,46 @@ def checked_shape(
                 continue
             if positive_integer(length, f"input_shape ({axis})") < least:
                 raise ValueError(f"Expected `input_shape ({axis})` to be at least {least}. Received {length}.")
+        if input_shape[0] is not None and input_shape[0] % multiple:
+            raise ValueError(
+                f"Expected `input_shape (frames)` to be a multiple of {multiple}. Received {input_shape[0]}."
+            )
     return tuple(input_shape)
 
 
-def long_enough(clip: Any, minimum: Sequence[int]) -> Any:
-    """The clip; where its lengths are free, by way of a layer that refuses at each call what is below the minimum."""
-    if None not in clip.shape[1:4] or max(minimum) == 1:
-        return clip
-    return MinimumLengths(minimum, dtype="float32", name="minimum_lengths")(clip)
+def clip_input(
+    network: str,
+    input_shape: Any,
+    minimum: Sequence[int] = (1, 1, 1),
+    free: bool = True,
+    multiple: int = 1,
+    key: str = "clip",
+) -> tuple[Any, Any]:
+    """The input of a network, and what its layers see: the same clip, refused in one line if they cannot take it.
+
+    Args:
+        network: its name.
+        input_shape: see `checked_shape`, as of `minimum`, `free` and `multiple`.
+        minimum: see there.
+        free: see there.
+        multiple: see there.
+        key: name of the input.
+
+    Raises:
+        InputError: as `checked_shape`.
+    """
+    shape = checked_shape(input_shape, minimum, free, multiple)
+    clip = keras.Input(shape, name=key, dtype="float32")
+    check = ClipCheck(
+        minimum,
+        shape=shape,
+        multiple=multiple,
+        hints=HINTS.get(shape[-1]),
+        network=network,
+        dtype="float32",
+        name=f"{key}_check",
+    )
+    return clip, check(clip)
 
 
 def checked_bottlenecks(depth: Any, width: Any, multiple: int = 1) -> tuple[int, ...]:
@@ -89,11 +124,12 @@ def he_normal() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
 
 
-def normalization(name: str, epsilon: float = EPSILON) -> keras.layers.BatchNormalization:
-    """The layer "<name>_normalization"; its statistics are float32 under every policy."""
+def normalization(name: str, epsilon: float = EPSILON, scale: str = "ones") -> keras.layers.BatchNormalization:
+    """The layer "<name>_normalization", `scale` its scale at first; statistics are float32 under every policy."""
     return keras.layers.BatchNormalization(
         momentum=MOMENTUM,
         epsilon=epsilon,
+        gamma_initializer=scale,
         dtype=float32_variables(keras.config.dtype_policy()),
         name=f"{name}_normalization",
     )
@@ -155,11 +191,31 @@ def add(x: Any, shortcut: Any, name: str) -> Any:
     return keras.layers.Activation("relu", name=f"{name}_activation")(x)
 
 
+def pool(
+    x: Any,
+    layer: type[keras.layers.Layer],
+    pool_size: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "valid",
+    *,
+    name: str,
+) -> Any:
+    """`MaxPooling3D` or `AveragePooling3D`, in float32 where the dtype policy computes in float16."""
+    return layer(
+        tuple(pool_size),
+        strides and tuple(strides),
+        padding,
+        data_format="channels_last",
+        dtype=pooling_policy(keras.config.dtype_policy()),
+        name=name,
+    )(x)
+
+
 def max_pool(x: Any, pool_size: Sequence[int], strides: Sequence[int], name: str) -> Any:
     """The largest of features that are not negative, with `pool_size // 2` zeros around them, which change nothing."""
     pads = tuple(size // 2 for size in pool_size)
     x = keras.layers.ZeroPadding3D(pads, data_format="channels_last", name=f"{name}_padding")(x)
-    return keras.layers.MaxPooling3D(tuple(pool_size), tuple(strides), data_format="channels_last", name=name)(x)
+    return pool(x, keras.layers.MaxPooling3D, pool_size, strides, name=name)
 
 
 def bottleneck(
@@ -172,6 +228,9 @@ def bottleneck(
       |                                                        |
       +---------- (1x1x1, where the shape changes) ------------+
     ```
+
+    Before training it is its shortcut: the scale of the normalization of c begins with 0, as in PySlowFast and
+    PyTorchVideo, so that a deep network begins as a shallow one.
 
     Args:
         x: feature map.
@@ -189,7 +248,8 @@ def bottleneck(
         x = unit(x, filters, (second, 1, 1), (strides[0], 1, 1), name=f"{name}_b_temporal")
         strides = (1, *strides[1:])
     x = unit(x, filters, (1, 3, 3), strides, name=f"{name}_b")
-    x = unit(x, expansion * filters, (1, 1, 1), name=f"{name}_c", activation=None)
+    x = convolution(x, expansion * filters, (1, 1, 1), name=f"{name}_c")
+    x = normalization(f"{name}_c", scale="zeros")(x)
     return add(x, residual, name)
 
 
@@ -290,6 +350,9 @@ def finished(inputs: Any, outputs: Any, name: str, weights: str | os.PathLike | 
     if not isinstance(name, str) or not name or "/" in name:
         raise InputError(f"Expected `name` to be None or a text without a slash. Received {name!r}.")
     model = keras.Model(inputs, outputs, name=name)
+    if isinstance(inputs, keras.KerasTensor):
+        # What is wrong with a clip is said by the `ClipCheck`, which knows more of it than Keras.
+        model.input_spec = keras.layers.InputSpec(ndim=5, name=inputs.name)
     if weights is not None:
         # Imported here: a model without weights needs nothing that reads files.
         from apps.action_recognition import checkpoints

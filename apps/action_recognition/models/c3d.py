@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers.validation import one_of, positive_integer, positive_integers
 from tools.registry import ModelInfo
 
@@ -49,6 +50,13 @@ ALIGNMENTS = {"pytorch": (16, 16, 16), "caffe": (1, 1, 1)}
 # === Functional graph ===
 
 
+@documented(
+    name='"c3d"',
+    features="(batch, hidden), or (batch, 1, 1, 1, hidden) without pooling",
+    average="the same, as fc7 has one position",
+    dropout="fraction of units dropped behind fc6 and behind fc7, 0 to 1 (excluded). Default {dropout}.",
+    include_top="whether the classifier is part of the model. fc6 and fc7 always are.",
+)
 def C3D(
     widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512),
     hidden: int = 4096,
@@ -64,6 +72,9 @@ def C3D(
 ) -> keras.Model:
     """C3D for clips.
 
+    Random weights are the authors': kernels of deviation 0.01, those of fc6 and fc7 0.005, biases of 1 but for conv1
+    and the classifier. They are made for the native widths; much narrower networks hardly learn from them.
+
     Args:
         widths: channels of the five stages.
         hidden: units of fc6 and of fc7.
@@ -72,21 +83,7 @@ def C3D(
             filled up behind: the authors' own weights). The shapes of all weights are the same.
         input_shape: (frames, height, width, channels), all fixed: fc6 covers the whole of the last map, so that
             weights of one size do not fit another.
-        classes: number of classes.
-        dropout: fraction of units dropped behind fc6 and behind fc7, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "c3d".
-        include_top: whether the classifier is part of the model. fc6 and fc7 always are.
-        pooling: "avg" or "max", which are one, as fc7 has one position; without the classifier also None.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, hidden), or (batch, 1, 1, 1, hidden)
-        without pooling. The layer "global_pool" holds the embedding, fc7, and "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
@@ -94,14 +91,13 @@ def C3D(
         widths = positive_integers(widths, len(STAGES), "widths")
         positive_integer(hidden, "hidden")
         one_of(pool_alignment, tuple(ALIGNMENTS), "pool_alignment")
-    shape = blocks.checked_shape(input_shape, ALIGNMENTS[pool_alignment], free=False)
-    clip = keras.Input(shape, name="clip", dtype="float32")
+    name = name or "c3d"
+    clip, x = blocks.clip_input(name, input_shape, ALIGNMENTS[pool_alignment], free=False)
 
     # Functional graph
-    x = clip
     for number, (stage, filters) in enumerate(zip(STAGES, widths, strict=True), start=1):
         for convolution in stage.convolutions:
-            x = _convolution(filters, convolution)(x)
+            x = _convolution(filters, "zeros" if number == 1 else "ones", convolution)(x)
         x = _pool(x, number, stage.pool, pool_alignment)
     x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
     x = _hidden(hidden, "fc6")(x)
@@ -111,27 +107,30 @@ def C3D(
     outputs = head(keras.layers.Reshape((1, 1, 1, hidden), name="fc7_map")(x))
 
     # Configuration
-    return blocks.finished(clip, outputs, name or "c3d", weights, include_top)
+    return blocks.finished(clip, outputs, name, weights, include_top)
 
 
 # === Layers ===
 
 
-def _convolution(filters: int, name: str) -> keras.layers.Conv3D:
+def _convolution(filters: int, bias: str, name: str) -> keras.layers.Conv3D:
     return keras.layers.Conv3D(
         filters,
         3,
         padding="same",
         data_format="channels_last",
         activation="relu",
-        kernel_initializer=blocks.he_normal(),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        bias_initializer=bias,
         name=name,
     )
 
 
 def _hidden(units: int, name: str) -> keras.layers.Dense:
     initializer = keras.initializers.RandomNormal(stddev=0.005)
-    return keras.layers.Dense(units, activation="relu", kernel_initializer=initializer, name=name)
+    return keras.layers.Dense(
+        units, activation="relu", kernel_initializer=initializer, bias_initializer="ones", name=name
+    )
 
 
 def _pool(x: Any, number: int, window: tuple[int, int, int], alignment: str) -> Any:
@@ -139,7 +138,7 @@ def _pool(x: Any, number: int, window: tuple[int, int, int], alignment: str) -> 
     if alignment == "pytorch" and number == len(STAGES):
         # Behind a ReLU a zero wins over nothing: the same as padding with the smallest number.
         x = keras.layers.ZeroPadding3D((0, 1, 1), data_format="channels_last", name=f"{name}_padding")(x)
-    return keras.layers.MaxPooling3D(window, padding=padding, data_format="channels_last", name=name)(x)
+    return blocks.pool(x, keras.layers.MaxPooling3D, window, padding=padding, name=name)
 
 
 # === Registered models ===

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers import TemporalTransition
 from keras_layers.validation import fraction, one_of, positive_integer, positive_integers
 from tools.registry import ModelInfo
@@ -44,6 +45,10 @@ MINIMUM = (29, 29, 29)
 # === Functional graph ===
 
 
+@documented(
+    name='"densenet3d" or "t3d"',
+    features="(batch, features), or (batch, frames / 32, height / 32, width / 32, features) without pooling",
+)
 def DenseNet3D(
     depths: tuple[int, int, int, int] = BLOCKS[121],
     growth: int = GROWTH,
@@ -68,22 +73,7 @@ def DenseNet3D(
             variant with dropout has 0.2.
         input_shape: (frames, height, width, channels); all but the channels may be None. Time is halved five times: it
             takes at least 29 frames.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "densenet3d" or "t3d".
-        include_top: whether the classifier is part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, features), or
-        (batch, frames / 32, height / 32, width / 32, features) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
@@ -92,15 +82,12 @@ def DenseNet3D(
         positive_integer(growth, "growth")
         one_of(transition, TRANSITIONS, "transition")
         fraction(layer_dropout, "layer_dropout")
-    clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
+    name = name or ("t3d" if transition == "temporal" else "densenet3d")
+    clip, x = blocks.clip_input(name, input_shape, MINIMUM)
 
     # Functional graph
-    x = blocks.unit(
-        blocks.long_enough(clip, MINIMUM), STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1"
-    )
-    # Behind a ReLU a zero wins over nothing: the same as padding with the smallest number.
-    x = keras.layers.ZeroPadding3D(1, data_format="channels_last", name="pool1_padding")(x)
-    x = keras.layers.MaxPooling3D(3, strides=2, data_format="channels_last", name="pool1")(x)
+    x = blocks.unit(x, STEM_FILTERS * growth // GROWTH, (3, 7, 7), (2, 2, 2), name="conv1")
+    x = blocks.max_pool(x, (3, 3, 3), (2, 2, 2), name="pool1")
     for stage, count in enumerate(depths, start=1):
         for number in range(1, count + 1):
             x = _layer(x, growth, layer_dropout, f"dense{stage}_layer{number}")
@@ -111,7 +98,6 @@ def DenseNet3D(
     outputs = head(x)
 
     # Configuration
-    name = name or ("t3d" if transition == "temporal" else "densenet3d")
     return blocks.finished(clip, outputs, name, weights, include_top)
 
 
@@ -143,7 +129,7 @@ def _transition(x: Any, transition: str, stage: int, growth: int) -> Any:
             name=name,
         )(x)
     x = _preactivated(x, x.shape[-1] // 2, (1, 1, 1), name)
-    return keras.layers.AveragePooling3D(2, data_format="channels_last", name=f"{name}_pool")(x)
+    return blocks.pool(x, keras.layers.AveragePooling3D, (2, 2, 2), name=f"{name}_pool")
 
 
 # === Registered models ===
@@ -158,7 +144,10 @@ def _info(name: str, depth: int, transition: str, parameters: int, multiply_adds
         classes=400,
         parameters=parameters,
         multiply_adds=multiply_adds,
+        # Our choice, ImageNet's mean and deviation: neither the paper nor the authors' code names any.
         preprocessing="two_stream",
+        # Our choice, torchvision's: nobody says how far apart the 32 frames are.
+        frame_rate=15.0,
         source=f"Diba et al. 2017; {source}",
     )
 

@@ -18,12 +18,14 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks, inception
+from apps.action_recognition.models.documentation import CUBES, documented
 from keras_layers import InflatedInception
 from tools.registry import ModelInfo
 
 # === Functional graph ===
 
 
+@documented(name='"i3d"', features=inception.FEATURES, average=CUBES)
 def I3D(
     width_multiplier: float = 1.0,
     input_shape: tuple[int | None, int | None, int | None, int] = (64, 224, 224, 3),
@@ -40,40 +42,25 @@ def I3D(
     Args:
         width_multiplier: of the channels of every layer; none has fewer than 16. Default 1.
         input_shape: (frames, height, width, channels); all but the channels may be None. Three channels for RGB, two
-            for optical flow (horizontal, vertical), either within -1 and 1.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random), the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads, or the
-            name of published weights (`kapps action-recognition weights list`).
-        name: name of the model. Default "i3d".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 2 x 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 1024), or
-        (batch, frames / 8, height / 32, width / 32, 1024) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+            for optical flow (horizontal, vertical), either within -1 and 1. Any length will do, where DeepMind's
+            network needs 9 frames: the head's window of two positions in time is here as short as the last map.
+        {head}
     """
     # Layers
     style = inception.Style(symmetric=False, scale=False, multiplier=width_multiplier)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or "i3d"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = style.unit(clip, 64, (7, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
+    x = style.unit(x, 64, (7, 7, 7), (2, 2, 2), name="Conv3d_1a_7x7")
     x = style.pool(x, *inception.FIRST_POOL)
     x = style.unit(x, 64, (1, 1, 1), name="Conv3d_2b_1x1")
     x = style.unit(x, 192, (3, 3, 3), name="Conv3d_2c_3x3")
     x = style.mixed(x, InflatedInception)
 
     # Configuration
-    return blocks.finished(clip, inception.outputs(head, x), name or "i3d", weights, include_top)
+    return blocks.finished(clip, inception.outputs(head, x), name, weights, include_top)
 
 
 # === Registered models ===
@@ -95,6 +82,7 @@ MODELS = (
         parameters=12_689_984,
         multiply_adds=111_150_686_208,
         preprocessing="deepmind_i3d",
+        frame_rate=25.0,
         source=f"{PAPER}; as kinetics-i3d, RGB",
         accuracy=_accuracy("71.1", "89.3"),
     ),
@@ -104,9 +92,11 @@ MODELS = (
         arguments={},
         input_shape=(64, 224, 224, 2),
         classes=400,
+        # As DeepMind's variables. A normalization with scales, as in the PyTorch port, makes them 12,675,312.
         parameters=12_668_032,
         multiply_adds=102_338_977_792,
         preprocessing="deepmind_i3d",
+        frame_rate=25.0,
         source=f"{PAPER}; as kinetics-i3d, flow",
         accuracy=_accuracy("63.4", "84.9"),
     ),

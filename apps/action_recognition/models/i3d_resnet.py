@@ -16,6 +16,7 @@ import os
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.video import WindowedAveragePooling3D
 from tools.registry import ModelInfo
 
@@ -31,6 +32,11 @@ MINIMUM = (2, 1, 1)
 # === Functional graph ===
 
 
+@documented(
+    name='"i3d_resnet<depth>"',
+    features="(batch, 32 * width), or (batch, frames / 2, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def I3DResNet(
     depth: int = 50,
     width: int = 64,
@@ -49,39 +55,24 @@ def I3DResNet(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels), at least 2 frames; all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "i3d_resnet<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames / 2, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape, MINIMUM), name="clip", dtype="float32")
+    name = name or f"i3d_resnet{depth}"
+    clip, x = blocks.clip_input(name, input_shape, MINIMUM)
 
     # Functional graph
-    x = blocks.unit(blocks.long_enough(clip, MINIMUM), width, (5, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, width, (5, 7, 7), (1, 2, 2), name="conv1")
     x = blocks.max_pool(x, (1, 3, 3), (1, 2, 2), name="pool1")
     for stage, row in enumerate(zip(counts, KERNELS, STRIDES, strict=True), start=2):
         x = blocks.Stage(*row)(x, width * 2 ** (stage - 2), f"res{stage}")
         if stage == 2:
-            x = keras.layers.MaxPooling3D((2, 1, 1), data_format="channels_last", name="pool2")(x)
+            x = blocks.pool(x, keras.layers.MaxPooling3D, (2, 1, 1), name="pool2")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"i3d_resnet{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
 # === Registered models ===
@@ -96,6 +87,7 @@ MODELS = (
         parameters=28_043_472,
         multiply_adds=28_407_660_544,
         preprocessing="pyslowfast",
+        frame_rate=3.75,
         source="Wang et al. 2018, Carreira & Zisserman 2017; as PyTorchVideo i3d_r50",
     ),
 )

@@ -42,6 +42,8 @@ POOLS = {
     "Mixed_5b": ("MaxPool3d_5a_2x2", (2, 2, 2), (2, 2, 2)),
 }
 FIRST_POOL = ("MaxPool3d_2a_3x3", (1, 3, 3), (1, 2, 2))
+# The shapes of what both put out without a classifier.
+FEATURES = "(batch, 1024), or (batch, frames / 8, height / 32, width / 32, 1024) without pooling"
 # Height and width, and frames, of the windows of which the head takes the mean.
 HEAD_WINDOW, HEAD_FRAMES = 7, 2
 
@@ -113,7 +115,7 @@ class Style:
             padding = "valid"
             if max(window) % 2:
                 x = _pad(x, window, name)
-        return keras.layers.MaxPooling3D(window, strides, padding, data_format="channels_last", name=name)(x)
+        return blocks.pool(x, keras.layers.MaxPooling3D, window, strides, padding, name=name)
 
     def mixed(self, x: Any, layer: type[keras.layers.Layer], **arguments: Any) -> Any:
         """The nine modules, from the pooling before Mixed_3b on; `layer` makes one of its channels and `arguments`."""

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.validation import one_of, positive_integers
 from keras_layers.video import Conv2Plus1D, TemporalDifference, WindowedAveragePooling3D, parameter_matched_filters
 from tools.errors import InputError
@@ -57,6 +58,10 @@ MODALITIES = ("rgb", "rgb_difference")
 # === Functional graph ===
 
 
+@documented(
+    name='"r2plus1d_<depth>"',
+    features="(batch, widths[3]), or (batch, frames / 8, height / 16, width / 16, widths[3]) without pooling",
+)
 def R2Plus1D(
     depth: int = 18,
     channel_rule: str = "torchvision",
@@ -80,34 +85,20 @@ def R2Plus1D(
             authors' code and the IG-65M weights). Weights of the one do not fit the other.
         widths: channels of the four stages.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r2plus1d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        {head}
         modality: "rgb", or "rgb_difference" to show the network only what changes from frame to frame (Wang et al.,
             "Temporal Segment Networks", 2016): one frame fewer, no weights more.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, widths[3]), or
-        (batch, frames / 8, height / 16, width / 16, widths[3]) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
     """
     # Layers
     counts, rule, widths = _validated(depth, channel_rule, widths, modality)
-    input_shape = blocks.checked_shape(input_shape, (2 if modality == "rgb_difference" else 1, 1, 1))
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(input_shape, name="clip", dtype="float32")
+    name = name or f"r2plus1d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape, (2 if modality == "rgb_difference" else 1, 1, 1))
     stem_filters = STEM_INTERMEDIATE_FILTERS[0] * widths[0] // STEM_INTERMEDIATE_FILTERS[1]
 
     # Functional graph
-    x = TemporalDifference(name="difference")(clip) if modality == "rgb_difference" else clip
+    if modality == "rgb_difference":
+        x = TemporalDifference(name="difference")(x)
     x = _convolution(widths[0], (3, 7, 7), (1, 2, 2), max(1, stem_filters), rule, "conv1")(x)
     x = blocks.normalization("conv1", rule.epsilon)(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
@@ -116,9 +107,14 @@ def R2Plus1D(
             x = _block(x, filters, stride if block == 1 else 1, rule, f"conv{stage}_block{block}")
 
     # Configuration
-    return blocks.finished(clip, head(x), name or f"r2plus1d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x), name, weights, include_top)
 
 
+@documented(
+    name='"r2plus1d_<depth>"',
+    features="(batch, 32 * width), or (batch, frames / 4, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def R2Plus1DBottleneck(
     depth: int = 50,
     width: int = 64,
@@ -137,36 +133,21 @@ def R2Plus1DBottleneck(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r2plus1d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames / 4, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"r2plus1d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.unit(clip, width, (1, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, width, (1, 7, 7), (1, 2, 2), name="conv1")
     for stage, (count, strides) in enumerate(zip(counts, BOTTLENECK_STRIDES, strict=True), start=2):
         x = blocks.Stage(count, strides=strides, split_kernel=3)(x, width * 2 ** (stage - 2), f"res{stage}")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"r2plus1d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
 # === Layers ===
@@ -229,6 +210,7 @@ MODELS = (
         parameters=31_505_325,
         multiply_adds=40_519_080_960,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision r2plus1d_18",
         accuracy="Kinetics-400, one clip, top-1/top-5: 57.5/78.81 % (published by torchvision)",
     ),
@@ -241,6 +223,7 @@ MODELS = (
         parameters=33_370_839,
         multiply_adds=41_496_308_736,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as VMZ R(2+1)D-18",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 68.5/87.5 % (published by VMZ)",
     ),
@@ -253,6 +236,7 @@ MODELS = (
         parameters=63_697_175,
         multiply_adds=152_355_715_072,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as VMZ R(2+1)D-34",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 72.4/90.6 % (published by VMZ)",
     ),
@@ -265,6 +249,7 @@ MODELS = (
         parameters=28_107_600,
         multiply_adds=57_533_825_024,
         preprocessing="pyslowfast",
+        frame_rate=7.5,
         source=f"{PAPER}; as PyTorchVideo r2plus1d_r50",
         accuracy="Kinetics-400, 10 clips x 3 crops, top-1/top-5: 76.01/92.23 % (published by PyTorchVideo)",
     ),
@@ -277,6 +262,7 @@ MODELS = (
         parameters=834_703,
         multiply_adds=163_878_016,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source="ours: R(2+1)D with 10 layers and a quarter of the channels, for demonstration and tests",
     ),
 )

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers.validation import positive_integers
 from tools.errors import InputError
 from tools.registry import ModelInfo
@@ -32,6 +33,7 @@ MC3_KERNELS = (3, 1, 1, 1)
 # === Functional graph ===
 
 
+@documented(name='"r3d_<depth>"', features="(batch, widths[3]), or the last feature map without pooling")
 def R3D(
     depth: int = 18,
     temporal_kernels: tuple[int, int, int, int] = R3D_KERNELS,
@@ -52,29 +54,16 @@ def R3D(
         temporal_kernels: length in time of the convolutions of each stage, odd: (3, 3, 3, 3) is R3D, (3, 1, 1, 1) MC3.
         widths: channels of the four stages; the first is also that of conv1.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "r3d_<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, widths[3]), or without pooling the last
-        feature map. The layer "global_pool" holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts, kernels, widths = _validated(depth, temporal_kernels, widths)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"r3d_{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.unit(clip, widths[0], (3, 7, 7), (1, 2, 2), name="conv1")
+    x = blocks.unit(x, widths[0], (3, 7, 7), (1, 2, 2), name="conv1")
     rows = zip(counts, kernels, widths, SPATIAL_STRIDES, strict=True)
     for stage, (count, kernel, filters, stride) in enumerate(rows, start=2):
         for block in range(1, count + 1):
@@ -83,7 +72,7 @@ def R3D(
             x = _block(x, filters, kernel, strides, f"conv{stage}_block{block}")
 
     # Configuration
-    return blocks.finished(clip, head(x), name or f"r3d_{depth}", weights, include_top)
+    return blocks.finished(clip, head(x), name, weights, include_top)
 
 
 # === Layers ===
@@ -121,6 +110,7 @@ MODELS = (
         parameters=33_371_472,
         multiply_adds=40_696_553_472,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision r3d_18",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 63.2/83.479 % (published by torchvision)",
     ),
@@ -133,6 +123,7 @@ MODELS = (
         parameters=63_681_104,
         multiply_adds=75_378_204_672,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; torchvision's r3d_18 with the blocks 3, 4, 6, 3",
     ),
     ModelInfo(
@@ -144,6 +135,7 @@ MODELS = (
         parameters=11_695_440,
         multiply_adds=43_342_635_008,
         preprocessing="torchvision",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision mc3_18",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 63.96/84.13 % (published by torchvision)",
     ),

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks, inception
+from apps.action_recognition.models.documentation import CUBES, documented
 from keras_layers import CenteredIdentity, SelfGating, SeparableInception
 from keras_layers.validation import one_of
 from tools.registry import ModelInfo
@@ -61,6 +62,7 @@ VARIANTS = {
 # === Functional graph ===
 
 
+@documented(name='"s3d", with gating "s3d_g"', features=inception.FEATURES, average=CUBES)
 def S3D(
     variant: str = "torchvision",
     gating: bool = False,
@@ -84,35 +86,19 @@ def S3D(
         gating: whether Conv3d_2c_3x3 and all branches of the modules end in a `SelfGating`.
         width_multiplier: of the channels of every layer; none has fewer than 16. Default 1.
         input_shape: (frames, height, width, channels); all but the channels may be None. For "torchvision" at least
-            (5, 17, 17, channels).
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.2.
-        weights: None (random), the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads, or the
-            name of published weights (`kapps action-recognition weights list`).
-        name: name of the model. Default "s3d", with gating "s3d_g".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 2 x 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 1024), or
-        (batch, frames / 8, height / 32, width / 32, 1024) without pooling. The layer "global_pool" holds the
-        embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+            (5, 17, 17, channels), where torchvision needs 13 frames of 209 pixels: its head's window of 2 x 7 x 7
+            positions is here no larger than the last map.
+        {head}
     """
     # Layers
     with blocks.input_errors():
         row = VARIANTS[one_of(variant, tuple(VARIANTS), "variant")]
     style = inception.Style(row.symmetric, row.scale, width_multiplier)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape, row.minimum), name="clip", dtype="float32")
+    name = name or ("s3d_g" if gating else "s3d")
+    clip, x = blocks.clip_input(name, input_shape, row.minimum)
 
     # Functional graph
-    x = blocks.long_enough(clip, row.minimum)
     if row.separable_stem:
         x = _separable(style, row, x, 64, (row.stem, 7, 7), (2, 2, 2), "Conv3d_1a_7x7")
     else:
@@ -131,9 +117,7 @@ def S3D(
     )
 
     # Configuration
-    return blocks.finished(
-        clip, inception.outputs(head, x), name or ("s3d_g" if gating else "s3d"), weights, include_top
-    )
+    return blocks.finished(clip, inception.outputs(head, x), name, weights, include_top)
 
 
 # === Layers ===
@@ -178,6 +162,7 @@ MODELS = (
         parameters=8_320_048,
         multiply_adds=71_913_857_024,
         preprocessing="torchvision_s3d",
+        frame_rate=15.0,
         source=f"{PAPER}; as torchvision s3d",
         accuracy="Kinetics-400, one clip of 128 frames, top-1/top-5: 68.368/88.05 % (published by torchvision)",
     ),
@@ -190,6 +175,7 @@ MODELS = (
         parameters=9_518_848,
         multiply_adds=64_182_352_640,
         preprocessing="deepmind_i3d",
+        frame_rate=25.0,
         source=f"{PAPER}; as TensorFlow slim s3dg",
         accuracy="Kinetics-400, whole videos, top-1/top-5: 74.7/93.4 % (published by the authors)",
     ),

@@ -20,6 +20,7 @@ import keras
 
 from apps.action_recognition.models import blocks
 from apps.action_recognition.models.blocks import Stage
+from apps.action_recognition.models.documentation import WINDOWS, documented
 from keras_layers.validation import one_of, positive_integer
 from keras_layers.video import FrameRateResampling, LateralConnection, WindowedAveragePooling3D
 from tools.errors import InputError
@@ -40,6 +41,11 @@ INPUTS = ("clip", "pathways")
 # === Functional graph ===
 
 
+@documented(
+    name='"slow_r<depth>"',
+    features="(batch, 32 * width), or (batch, frames, height / 32, width / 32, 32 * width) without pooling",
+    average=WINDOWS,
+)
 def Slow(
     depth: int = 50,
     width: int = 64,
@@ -58,38 +64,28 @@ def Slow(
         depth: 14 (one block a stage), 50 or 101.
         width: channels of conv1; those of the stages are 4, 8, 16 and 32 times as many.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "slow_r<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last map, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, 32 * width), or without pooling
-        (batch, frames, height / 32, width / 32, 32 * width). The layer "global_pool" holds the embedding,
-        "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or f"slow_r{depth}"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = _stem(clip, width, SLOW_STEM, "")
+    x = _stem(x, width, SLOW_STEM, "")
     for stage, (count, kernel, strides) in enumerate(zip(counts, SLOW_KERNELS, STRIDES, strict=True), start=2):
         x = Stage(count, (kernel,), strides)(x, width * 2 ** (stage - 2), f"res{stage}")
 
     # Configuration
-    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name or f"slow_r{depth}", weights, include_top)
+    return blocks.finished(clip, head(x, WindowedAveragePooling3D), name, weights, include_top)
 
 
+@documented(
+    name='"slowfast_r<depth>"',
+    features='(batch, 36 * width), or without pooling a dictionary of the maps "slow" and "fast"',
+    average=WINDOWS.replace("map", "maps"),
+)
 def SlowFast(
     depth: int = 50,
     rate: int = 4,
@@ -118,32 +114,17 @@ def SlowFast(
             pathway an eighth.
         input_shape: (frames, height, width, channels) of the clip, which the fast pathway sees whole; the frames must
             be a multiple of `rate`. All but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "slowfast_r<depth>".
-        include_top: whether the classifier is part of the model.
-        pooling: "avg" (of the windows of 7 x 7 positions in the last maps, see `WindowedAveragePooling3D`) or "max";
-            without the classifier also None, for the two maps themselves.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
+        {head}
         inputs: "clip" for one input, of which the slow pathway sees one frame in `rate` (`FrameRateResampling`), or
             "pathways" for two, "slow" with frames / rate frames and "fast". The weights are the same.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels), or inputs "slow" and
-        "fast". Output, float32 under every dtype policy: (batch, classes); without the classifier
-        (batch, 36 * width), or without pooling a dictionary of the maps "slow" and "fast". The layer "global_pool"
-        holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
     """
     # Layers
     counts = blocks.checked_bottlenecks(depth, width, multiple=REDUCTION)
     shape = _validated_shape(input_shape, rate, lateral_kernel, temporal_res4_blocks, inputs)
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
     # Functional graph
-    tensors, slow, fast = _pathways(shape, rate, inputs)
+    name = name or f"slowfast_r{depth}"
+    tensors, slow, fast = _pathways(name, shape, rate, inputs)
     slow, fast = _stem(slow, width, SLOW_STEM, "slow_"), _stem(fast, width // REDUCTION, FAST_STEM, "fast_")
     slow = _join(slow, fast, lateral_kernel, rate, "pool1")
     for stage, (count, strides) in enumerate(zip(counts, STRIDES, strict=True), start=2):
@@ -158,21 +139,21 @@ def SlowFast(
             slow = _join(slow, fast, lateral_kernel, rate, f"res{stage}")
 
     # Configuration
-    return blocks.finished(tensors, _outputs(slow, fast, head), name or f"slowfast_r{depth}", weights, include_top)
+    return blocks.finished(tensors, _outputs(slow, fast, head), name, weights, include_top)
 
 
 # === Layers ===
 
 
-def _pathways(shape: tuple[int | None, ...], rate: int, inputs: str) -> tuple[Any, Any, Any]:
+def _pathways(name: str, shape: tuple[int | None, ...], rate: int, inputs: str) -> tuple[Any, Any, Any]:
     """The model's inputs, and what the two pathways see."""
     if inputs == "clip":
-        clip = keras.Input(shape, name="clip", dtype="float32")
-        return clip, FrameRateResampling(rate, name="slow")(clip), clip
+        clip, checked = blocks.clip_input(name, shape, (rate, 1, 1), multiple=rate)
+        return clip, FrameRateResampling(rate, name="slow")(checked), checked
     frames, *rest = shape
-    slow = keras.Input((None if frames is None else frames // rate, *rest), name="slow", dtype="float32")
-    fast = keras.Input(shape, name="fast", dtype="float32")
-    return [slow, fast], slow, fast
+    slow = blocks.clip_input(name, (None if frames is None else frames // rate, *rest), key="slow")
+    fast = blocks.clip_input(name, shape, (rate, 1, 1), multiple=rate, key="fast")
+    return [slow[0], fast[0]], slow[1], fast[1]
 
 
 def _stem(x: Any, filters: int, kernel: int, prefix: str) -> Any:
@@ -213,10 +194,7 @@ def _validated_shape(
             positive_integer(temporal_res4_blocks, "temporal_res4_blocks")
         if positive_integer(lateral_kernel, "lateral_kernel") % 2 == 0:
             raise InputError(f"Expected `lateral_kernel` to be odd. Received {lateral_kernel}.")
-    shape = blocks.checked_shape(input_shape, minimum=(rate, 1, 1))
-    if shape[0] is not None and shape[0] % rate:
-        raise InputError(f"Expected `input_shape (frames)` to be a multiple of the rate {rate}. Received {shape[0]}.")
-    return shape
+    return blocks.checked_shape(input_shape, (rate, 1, 1), multiple=rate)
 
 
 # === Registered models ===
@@ -238,6 +216,7 @@ MODELS = (
         parameters=32_454_096,
         multiply_adds=54_518_382_592,
         preprocessing="pyslowfast_256",
+        frame_rate=3.75,
         source=f"{PAPER}; as PyTorchVideo slow_r50 (8x8)",
         accuracy=_accuracy("74.8", "91.6", "PySlowFast"),
     ),
@@ -250,6 +229,7 @@ MODELS = (
         parameters=34_480_216,
         multiply_adds=36_099_198_976,
         preprocessing="pyslowfast_256",
+        frame_rate=15.0,
         source=f"{PAPER}; as PySlowFast SLOWFAST_4x16_R50",
         accuracy=_accuracy("75.34", "91.89"),
     ),
@@ -262,6 +242,7 @@ MODELS = (
         parameters=34_566_488,
         multiply_adds=65_708_888_064,
         preprocessing="pyslowfast_256",
+        frame_rate=15.0,
         source=f"{PAPER}; as PyTorchVideo slowfast_r50",
         accuracy=_accuracy("76.94", "92.69"),
     ),
@@ -274,6 +255,7 @@ MODELS = (
         parameters=62_826_968,
         multiply_adds=125_905_539_072,
         preprocessing="pyslowfast_256",
+        frame_rate=15.0,
         source=f"{PAPER}; as PyTorchVideo slowfast_r101",
         accuracy=_accuracy("77.90", "93.27"),
     ),
@@ -286,6 +268,7 @@ MODELS = (
         parameters=53_774_808,
         multiply_adds=213_021_233_152,
         preprocessing="pyslowfast_256",
+        frame_rate=15.0,
         source=f"{PAPER}; as PySlowFast SLOWFAST_16x8_R101_50_50",
         accuracy=_accuracy("78.70", "93.61"),
     ),

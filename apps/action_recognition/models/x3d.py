@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from apps.action_recognition.models import blocks
+from apps.action_recognition.models.documentation import documented
 from keras_layers import ChannelwiseConv3D, SqueezeExcitation3D
 from keras_layers.validation import one_of, positive_integer, positive_integers, positive_number
 from tools.registry import ModelInfo
@@ -50,6 +51,12 @@ def rounded_filters(filters: float, divisor: int = 8) -> int:
 # === Functional graph ===
 
 
+@documented(
+    name='"x3d"',
+    features="(batch, features), or (batch, frames, height / 32, width / 32, features) without pooling, where features "
+    "are `bottleneck` times the last stage's channels",
+    include_top="whether the classifier, and the layer fc1 before it, are part of the model.",
+)
 def X3D(
     depths: tuple[int, int, int, int] = DEPTHS["m"],
     widths: tuple[int, int, int, int] = WIDTHS,
@@ -67,6 +74,8 @@ def X3D(
 ) -> keras.Model:
     """X3D for clips.
 
+    All scales of normalizations begin with 1; PyTorchVideo begins those of the last ones of the blocks with 0.
+
     Args:
         depths: blocks of the four stages.
         widths: channels of the four stages.
@@ -75,22 +84,7 @@ def X3D(
         shortcut: "pytorchvideo" (no normalization on the shortcut of res2, which only halves the size) or
             "pyslowfast" (one). Weights of the one do not fit the other.
         input_shape: (frames, height, width, channels); all but the channels may be None.
-        classes: number of classes.
-        dropout: fraction of features dropped before the classifier, 0 to 1 (excluded). Default 0.5.
-        weights: None (random) or the path of a checkpoint that `apps.action_recognition.checkpoints.load` reads.
-        name: name of the model. Default "x3d".
-        include_top: whether the classifier, and the layer fc1 before it, are part of the model.
-        pooling: over time and space, "avg" or "max"; without the classifier also None, for the map itself.
-        classifier_activation: "softmax" for probabilities, None for logits, or any that Keras knows.
-
-    Returns:
-        A Functional model. Input "clip": float32 (batch, frames, height, width, channels). Output, float32 under
-        every dtype policy: (batch, classes); without the classifier (batch, features), or
-        (batch, frames, height / 32, width / 32, features) without pooling, where features are `bottleneck`
-        times the last stage's channels. The layer "global_pool" holds the embedding, "classifier" the logits.
-
-    Raises:
-        InputError: for an argument out of range, or weights that do not fit.
+        {head}
     """
     # Layers
     head = blocks.Head(classes, dropout, include_top, pooling, classifier_activation)
@@ -100,10 +94,11 @@ def X3D(
         inner = [positive_integer(_inner(bottleneck, filters), "bottleneck * widths") for filters in widths]
         fc1_units = positive_integer(fc1_units, "fc1_units")
         normalised = SHORTCUTS[one_of(shortcut, tuple(SHORTCUTS), "shortcut")]
-    clip = keras.Input(blocks.checked_shape(input_shape), name="clip", dtype="float32")
+    name = name or "x3d"
+    clip, x = blocks.clip_input(name, input_shape)
 
     # Functional graph
-    x = blocks.convolution(clip, widths[0], (1, 3, 3), (1, 2, 2), name="conv1_spatial")
+    x = blocks.convolution(x, widths[0], (1, 3, 3), (1, 2, 2), name="conv1_spatial")
     x = _channelwise((5, 1, 1), 1, "conv1_temporal")(x)
     x = blocks.normalization("conv1")(x)
     x = keras.layers.Activation("relu", name="conv1_activation")(x)
@@ -114,7 +109,7 @@ def X3D(
     outputs = _head(head, x, fc1_units)
 
     # Configuration
-    return blocks.finished(clip, outputs, name or "x3d", weights, include_top)
+    return blocks.finished(clip, outputs, name, weights, include_top)
 
 
 # === Layers ===
@@ -166,7 +161,14 @@ def _head(head: blocks.Head, x: Any, fc1_units: int) -> Any:
 
 
 def _info(
-    size: str, depths: str, frames: int, side: int, parameters: int, multiply_adds: int, accuracy: str
+    size: str,
+    depths: str,
+    frames: int,
+    frame_rate: float,
+    side: int,
+    parameters: int,
+    multiply_adds: int,
+    accuracy: str,
 ) -> ModelInfo:
     return ModelInfo(
         name=f"x3d_{size}",
@@ -177,15 +179,16 @@ def _info(
         parameters=parameters,
         multiply_adds=multiply_adds,
         preprocessing="pyslowfast",
+        frame_rate=frame_rate,
         source=f"Feichtenhofer 2020; as PyTorchVideo x3d_{size}",
         accuracy=f"Kinetics-400, top-1/top-5: {accuracy} % (published by PyTorchVideo)",
     )
 
 
 MODELS = (
-    # size, depths, frames, side, parameters, multiply-adds, published accuracy
-    _info("xs", "m", 4, 160, 3_794_274, 605_256_512, "69.12/88.63"),
-    _info("s", "m", 13, 160, 3_794_274, 1_962_892_112, "73.33/91.27"),
-    _info("m", "m", 16, 224, 3_794_274, 4_732_468_736, "75.94/92.72"),
-    _info("l", "l", 16, 312, 6_153_384, 18_367_710_176, "77.44/93.31"),
+    # size, depths, frames, frames per second, side, parameters, multiply-adds, published accuracy
+    _info("xs", "m", 4, 2.5, 160, 3_794_274, 605_256_512, "69.12/88.63"),
+    _info("s", "m", 13, 5.0, 160, 3_794_274, 1_962_892_112, "73.33/91.27"),
+    _info("m", "m", 16, 6.0, 224, 3_794_274, 4_732_468_736, "75.94/92.72"),
+    _info("l", "l", 16, 6.0, 312, 6_153_384, 18_367_710_176, "77.44/93.31"),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import sys
@@ -23,15 +22,13 @@ from apps.action_recognition.transfer.teacher import Teacher, load_teacher, teac
 from tools.errors import InputError
 from tools.figures import draw_curves
 from tools.files import read_json, replacing, write_json
-from tools.training import Training, check_free, fit, make_learning_rate, make_optimizer, open_run
+from tools.training import Training, check_free, configuration, fit, make_learning_rate, make_optimizer, open_run
 from tools.training.run_folder import BEST, CONFIGURATION
 
 APPLICATION = "action_recognition_transfer"
 STUDENT = "student.keras"
 # Of rekon's T3D-keras: the authors published no code of the transfer.
 HIDDEN = (512, 128)
-# The student is a backbone that answers with one vector a clip.
-OUTPUTS = {"include_top": False, "pooling": "avg"}
 # Fields of the configuration that config.json keeps under "data".
 DATA_FIELDS = ("data", "validation", "validation_fraction", "validation_blocks", "root")
 WARM_UP_SHARE = 0.1
@@ -50,7 +47,7 @@ class TransferConfig:
         root: folder to which relative paths of the lists refer.
         model: registered name of the student.
         overrides: arguments of its constructor other than its own.
-        frame_rate: of the clips, per second; None takes every frame.
+        frame_rate: of the clips, per second; "model" for what the model's weights expect, None takes every frame.
         preset: preprocessing of the student's clips; None takes that of the model.
         augmentation: of the student's clips, arguments of `Augmentation`. The teacher sees the plain frames.
         teacher_layer: layer of the teacher whose output are the features; None for its output.
@@ -77,7 +74,7 @@ class TransferConfig:
     root: str | None = None
     model: str = "t3d_121"
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    frame_rate: float | None = 15.0
+    frame_rate: float | str | None = models.MODEL
     preset: str | None = None
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     teacher_layer: str | None = None
@@ -144,6 +141,7 @@ def transfer(config: TransferConfig, run_folder: str | os.PathLike, resume: bool
             to resume differs.
     """
     check(config)
+    config = dataclasses.replace(config, frame_rate=models.rate_of(config.model, config.frame_rate))
     if not resume:
         check_free(pathlib.Path(run_folder))
     keras.utils.set_random_seed(config.seed)
@@ -196,22 +194,13 @@ def transfer(config: TransferConfig, run_folder: str | os.PathLike, resume: bool
 
 def check(config: TransferConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
-    for name in ("epochs", "batch_size", "moments", "teacher_frames", "teacher_side"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
-    if config.patience is not None and config.patience < 1:
-        raise InputError(f"Expected patience to be at least 1. Received {config.patience}.")
-    for name in ("dropout", "validation_fraction"):
-        if not 0 <= getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to lie in [0, 1). Received {getattr(config, name)}.")
-    monitors = ("accuracy", "loss") + (("val_accuracy", "val_loss") if _validates(config) else ())
-    if config.monitor not in (None, *monitors):
-        raise InputError(f"Expected monitor to be one of {', '.join(monitors)}. Received {config.monitor!r}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
-    for name, needed in OUTPUTS.items():
-        if config.overrides.get(name, needed) != needed:
-            raise InputError(f"Expected {name} to be {needed!r} in a transfer. Received {config.overrides[name]!r}.")
+    configuration.check_recipe(
+        config,
+        positive=("epochs", "batch_size", "moments", "teacher_frames", "teacher_side"),
+        shares=("dropout", "validation_fraction"),
+        validates=config.validation is not None or config.validation_fraction > 0,
+    )
+    models.require(config.overrides, models.BACKBONE, "in a transfer")
     Augmentation.from_dict(config.augmentation)
     if config.teacher_preset is not None and config.teacher_preset not in PRESETS:
         raise InputError(
@@ -223,13 +212,9 @@ def _steps(videos: VideoList, config: TransferConfig) -> int:
     return -(-len(videos) // config.batch_size)
 
 
-def _validates(config: TransferConfig) -> bool:
-    return config.validation is not None or config.validation_fraction > 0
-
-
 def build_student(config: TransferConfig) -> keras.Model:
     """The backbone of the registered model, with random weights unless the overrides name some."""
-    student = models.create(config.model, **{**config.overrides, **OUTPUTS})
+    student = models.create(config.model, **{**config.overrides, **models.BACKBONE})
     if isinstance(student.input_shape, list | dict) or len(student.output_shape) != 2:
         raise InputError(f"Expected a student that takes one clip. Received {config.model}: {student.input_shape}.")
     return student
@@ -242,8 +227,7 @@ def clip_spec(config: TransferConfig, student: keras.Model) -> ClipSpec:
         raise InputError(
             f"Expected teacher_frames to be at most the {frames} of a clip. Received {config.teacher_frames}."
         )
-    preset = config.preset or models.info(config.model).preprocessing
-    return ClipSpec(frames=frames, size=(height, width), frame_rate=config.frame_rate, preset=preset)
+    return models.clip_spec(config.model, (frames, height, width), frame_rate=config.frame_rate, preset=config.preset)
 
 
 def load_data(config: TransferConfig) -> tuple[VideoList, VideoList | None]:
@@ -334,34 +318,23 @@ def describe(
     config: TransferConfig, training: VideoList, validation: VideoList | None, spec: ClipSpec, teacher: Teacher
 ) -> dict[str, Any]:
     """The config.json of the run."""
-    fields = dataclasses.asdict(config)
-    data = {name: fields.pop(name) for name in DATA_FIELDS}
-    lists = [videos.paths for videos in (training, validation) if videos is not None]
     found = {
-        "found_videos": len(training),
-        "found_validation_videos": len(validation) if validation else 0,
-        "found_digest": hashlib.sha256(repr(lists).encode()).hexdigest(),
-        "found_teacher": teacher.digest,
+        "videos": len(training),
+        "validation_videos": len(validation) if validation else 0,
+        "digest": configuration.digest([videos.paths for videos in (training, validation) if videos is not None]),
+        "teacher": teacher.digest,
     }
     return {
         "application": APPLICATION,
-        "model": {"name": fields.pop("model"), "overrides": fields.pop("overrides")},
         "clip": spec.to_dict(),
         "classes": [],
-        "data": {**data, **found},
-        "training": fields,
+        **configuration.describe(config, DATA_FIELDS, found),
     }
 
 
 def config_of(description: dict[str, Any]) -> TransferConfig:
     """The configuration that `describe` wrote into config.json."""
-    data = {key: value for key, value in description["data"].items() if not key.startswith("found_")}
-    model = {"model": description["model"]["name"], "overrides": description["model"]["overrides"]}
-    values = {**data, **model, **description["training"]}
-    wrong = sorted(set(values) ^ {field.name for field in dataclasses.fields(TransferConfig)})
-    if wrong:
-        raise InputError(f"Expected config.json to have the fields that transfer writes. Received other {wrong}.")
-    return TransferConfig(**values)
+    return configuration.restore(TransferConfig, description, "transfer")
 
 
 def read_transfer_config(folder: pathlib.Path) -> TransferConfig:

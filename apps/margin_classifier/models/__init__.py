@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 
-from apps.margin_classifier.models.scores import Kernel, Linear, Perceptron
+from apps.margin_classifier.models.scores import Kernel, Linear, MultiLayerPerceptron
 from tools.registry import ModelInfo, Registry
 
-__all__ = ["REGISTRY", "Kernel", "Linear", "Perceptron", "create", "info", "names", "table"]
+__all__ = ["REGISTRY", "Kernel", "Linear", "MultiLayerPerceptron", "create", "info", "names", "table"]
 
 # The facts are told for this many features, those of scikit-learn's breast cancer table.
 _FEATURES = 30
@@ -23,7 +23,7 @@ REGISTRY = Registry("margin_classifier")
 for _name, _constructor, _parameters, _multiply_adds, _source in (
     ("linear", Linear, 31, 30, "one weight a feature"),
     ("kernel", Kernel, 513, 15_872, "Rahimi and Recht 2007: 512 random Fourier features of a Gaussian kernel"),
-    ("mlp", Perceptron, 6_209, 6_080, "two hidden layers of 64, ReLU"),
+    ("mlp", MultiLayerPerceptron, 6_209, 6_080, "two hidden layers of 64, ReLU"),
 ):
     REGISTRY.add(
         ModelInfo(

@@ -55,15 +55,16 @@ def Kernel(
 
     Raises:
         InputError: if `classes` is not 2, or `l2` negative.
+        ValueError: if `fourier_features` or `bandwidth` is not above 0.
     """
     _check(classes, l2)
     features = keras.Input(tuple(input_shape), name="features")
-    width = bandwidth or math.sqrt(input_shape[0] / 2)
+    width = math.sqrt(input_shape[0] / 2) if bandwidth is None else bandwidth
     x = RandomFourierFeatures(fourier_features, width, seed, name="fourier")(features)
     return keras.Model(features, _score(x, l2, seed), name=name)
 
 
-def Perceptron(
+def MultiLayerPerceptron(
     *,
     input_shape: Sequence[int],
     classes: int = 2,

@@ -1,6 +1,28 @@
-"""A run trained for a moment on tiny clips, which evaluation, prediction and the commands then use."""
+"""The commands, and a run trained for a moment on tiny clips, which evaluation and prediction then use."""
+
+import argparse
 
 import pytest
+
+
+@pytest.fixture
+def kapps(capsys):
+    """Runs a verb of the application; returns exit status, standard output and standard error."""
+    from apps.action_recognition import cli
+    from tools.commands import run_command
+
+    def call(*arguments):
+        parser = argparse.ArgumentParser(prog="kapps")
+        cli.add_commands(parser.add_subparsers())
+        capsys.readouterr()
+        try:
+            status = run_command(parser, ["action-recognition", *map(str, arguments)])
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The verbs, as a user calls them: output, exit status, one-line errors."""
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -10,28 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from apps.action_recognition import cli, flags, prediction
+from apps.action_recognition import flags, prediction
 from apps.action_recognition.runs import load_run
-from tools.commands import run_command
 from tools.errors import InputError
-
-
-@pytest.fixture
-def kapps(capsys):
-    """Runs a verb; returns exit status, standard output and standard error."""
-
-    def call(*arguments):
-        parser = argparse.ArgumentParser(prog="kapps")
-        cli.add_commands(parser.add_subparsers())
-        capsys.readouterr()
-        try:
-            status = run_command(parser, ["action-recognition", *map(str, arguments)])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_parser_imports_no_framework():

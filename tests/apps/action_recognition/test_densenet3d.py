@@ -17,10 +17,18 @@ from tools.weights import MismatchError
 
 SMALL = {"depths": (2, 1, 1, 2), "growth": 8}
 SHAPE = (32, 32, 32, 3)
-REGISTRY = Registry("action_recognition")
-for _name in ("densenet3d_121", "t3d_121"):
-    _info = models.info(_name)
-    REGISTRY.add(dataclasses.replace(_info, arguments={**_info.arguments, **SMALL}, input_shape=SHAPE))
+
+
+def small_models(**overrides):
+    registry = Registry("action_recognition")
+    for name in ("densenet3d_121", "t3d_121"):
+        info = models.info(name)
+        arguments = {**info.arguments, **SMALL, **overrides}
+        registry.add(dataclasses.replace(info, arguments=arguments, input_shape=SHAPE))
+    return registry
+
+
+REGISTRY = small_models()
 
 
 def create(name="densenet3d_121", **overrides):
@@ -68,7 +76,8 @@ QUICK = [check for check in CHECKS if check is not check_edge]
     ids=lambda value: value if isinstance(value, str) else name_of(value),
 )
 def test_small_models_conform(name, check, tmp_path):
-    check(ModelCase(REGISTRY, name), tmp_path)
+    # With 8 channels a layer too few stand side by side for the errors of int8 to even out (10 %); 32 are the paper's.
+    check(ModelCase(small_models(growth=32) if check is check_edge else REGISTRY, name), tmp_path)
 
 
 @pytest.mark.slow

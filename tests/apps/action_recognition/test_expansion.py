@@ -14,8 +14,8 @@ from apps.action_recognition.data import ClipSpec
 from apps.action_recognition.expansion import AXES, ExpansionConfig, Network, config_of, expand, search
 from apps.action_recognition.expansion.command import train_command
 from apps.action_recognition.expansion.networks import Cost, Profiler, contracted, expanded
+from apps.action_recognition.flags import configuration
 from apps.action_recognition.training import TrainingConfig
-from tools.commands import run_command
 from tools.errors import InputError
 
 BASE = Network(frame_rate=2.0, side=32, width=8, depth=0.2)
@@ -265,56 +265,47 @@ def test_a_wrong_recipe_leaves_no_folder(config, tmp_path, change, culprit):
 # === The command ===
 
 
-def kapps(*arguments):
-    parser = argparse.ArgumentParser(prog="kapps")
-    cli.add_commands(parser.add_subparsers())
-    try:
-        return run_command(parser, ["action-recognition", *map(str, arguments)])
-    except SystemExit as end:
-        return end.code
-
-
-def test_the_command_prints_what_was_found(motion_videos, trainings, tmp_path, capsys):
+def test_the_command_prints_what_was_found(motion_videos, trainings, tmp_path, kapps):
     flags = (
         "--base-frame-rate 2 --base-side 32 --base-width 8 --base-depth 0.2 --fc1-units 64 --epochs 1 --batch-size 4"
     )
     flags += " --validation-fraction 0.25 --set dropout=0.1 --target-multiply-adds 0.4M"
-    assert kapps("expand", motion_videos, "--output", tmp_path / "search", *flags.split()) == 0
-    out = capsys.readouterr().out
+    status, out, _ = kapps("expand", motion_videos, "--output", tmp_path / "search", *flags.split())
+    assert status == 0
     document = json.loads((tmp_path / "search" / "expansion.json").read_text())
     assert document["found"]["train"] in out and "which also chose the axes" in out
     count = len(trainings)
-    assert kapps("expand", "--output", tmp_path / "search", "--resume", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == document and len(trainings) == count
-    assert kapps("expand", "--output", tmp_path / "search", "--resume", "--base-frame-rate", 4) == 1
-    assert "expansion.base.frame_rate is 2.0 in the run and 4.0 now" in capsys.readouterr().err
+    status, out, _ = kapps("expand", "--output", tmp_path / "search", "--resume", "--json")
+    assert status == 0 and json.loads(out) == document and len(trainings) == count
+    status, _, err = kapps("expand", "--output", tmp_path / "search", "--resume", "--base-frame-rate", 4)
+    assert status == 1 and "expansion.base.frame_rate is 2.0 in the run and 4.0 now" in err
 
 
-def test_a_candidate_that_is_cheaper_and_better_casts_doubt(motion_videos, trainings, tmp_path, capsys, monkeypatch):
+def test_a_candidate_that_is_cheaper_and_better_casts_doubt(motion_videos, trainings, tmp_path, kapps, monkeypatch):
     # What the frame rate gives is lost again by whatever follows.
     monkeypatch.setattr(search, "_accuracy", lambda config, run: 0.9 if "2f_4hz_32px_w8_b1_d0.2_" in str(run) else 0.5)
     flags = (
         "--base-frame-rate 2 --base-side 32 --base-width 8 --base-depth 0.2 --fc1-units 64 --epochs 1 --batch-size 4"
     )
     flags += " --validation-fraction 0.25 --target-multiply-adds"
-    assert kapps("expand", motion_videos, "--output", tmp_path / "long", *flags.split(), "1M") == 0
-    assert "2f_4hz_32px_w8_b1_d0.2 computes no more and reached 0.9000" in capsys.readouterr().out
-    assert kapps("expand", motion_videos, "--output", tmp_path / "short", *flags.split(), "0.55M") == 0
-    assert "may be chance" not in capsys.readouterr().out
+    status, out, _ = kapps("expand", motion_videos, "--output", tmp_path / "long", *flags.split(), "1M")
+    assert status == 0 and "2f_4hz_32px_w8_b1_d0.2 computes no more and reached 0.9000" in out
+    status, out, _ = kapps("expand", motion_videos, "--output", tmp_path / "short", *flags.split(), "0.55M")
+    assert status == 0 and "may be chance" not in out
 
 
 @pytest.mark.parametrize("target", ["much", "0", "M", "inf"])
-def test_a_target_that_is_no_number_is_wrong_use(target, capsys):
-    assert kapps("expand", "videos", "--output", "x", "--target-multiply-adds", target) == 2
-    assert "such as 50000000, 50M or 0.6G" in capsys.readouterr().err
+def test_a_target_that_is_no_number_is_wrong_use(target, kapps):
+    status, _, err = kapps("expand", "videos", "--output", "x", "--target-multiply-adds", target)
+    assert status == 2 and "such as 50000000, 50M or 0.6G" in err
 
 
 @pytest.mark.parametrize(("left_out", "named"), [("data", "DATA"), ("target", "--target-multiply-adds")])
-def test_what_is_missing_is_named(motion_videos, tmp_path, capsys, left_out, named):
+def test_what_is_missing_is_named(motion_videos, tmp_path, kapps, left_out, named):
     given = {"data": [motion_videos], "target": ["--target-multiply-adds", "1M"]}
     given[left_out] = []
-    assert kapps("expand", *given["data"], "--output", tmp_path / "search", *given["target"]) == 2
-    assert f"Expected {named}" in capsys.readouterr().err
+    status, _, err = kapps("expand", *given["data"], "--output", tmp_path / "search", *given["target"])
+    assert status == 2 and f"Expected {named}" in err
     assert not (tmp_path / "search").exists()
 
 
@@ -332,17 +323,17 @@ def test_the_line_that_trains_the_found_network_says_the_whole_configuration(con
     cli.add_commands(parser.add_subparsers())
     for one in (expected, dataclasses.replace(expected, frame_rate=None)):
         options = parser.parse_args(shlex.split(train_command(one))[1:])
-        assert cli._training_config(options) == one
+        assert configuration(options, TrainingConfig, config_of, {}) == one
 
 
 @pytest.mark.slow
-def test_a_real_search_finds_a_network_that_the_line_trains_again(config, tmp_path, capsys):
+def test_a_real_search_finds_a_network_that_the_line_trains_again(config, tmp_path, kapps):
     document = expand(dataclasses.replace(config, target=250_000), tmp_path / "search")
     assert {row["step"] for row in document["candidates"]} >= {0, 1}
     found = document["found"]
     assert found["multiply_adds"] <= 250_000
     words = shlex.split(found["train"])[2:]
     words[words.index("--output") + 1] = str(tmp_path / "again")
-    assert kapps(*words) == 0
+    assert kapps(*words)[0] == 0
     report = json.loads((tmp_path / "again" / "report.json").read_text())
     assert report["history"][-1]["val_accuracy"] == found["accuracies"][0]

@@ -1,6 +1,6 @@
 """Features of videos: the model's own, of any list, resumed, as a file, and by command."""
 
-import argparse
+import functools
 import json
 import pathlib
 import shutil
@@ -9,13 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from apps.action_recognition import cli, features
+from apps.action_recognition import features
 from apps.action_recognition.data import load_videos, read_views
 from apps.action_recognition.data.any_videos import load_any
 from apps.action_recognition.features import extract, feature_model, load_network
 from apps.action_recognition.published_weights import PUBLISHED
 from apps.action_recognition.runs import load_run
-from tools.commands import run_command
 from tools.errors import InputError
 
 REFERENCE = pathlib.Path(__file__).resolve().parents[2] / "reference" / "i3d_kinetics400_reference.npz"
@@ -23,20 +22,9 @@ PUBLISHED_NAME = "i3d_kinetics400"
 
 
 @pytest.fixture
-def kapps(capsys):
+def kapps(kapps):
     """Runs `features`; returns exit status, standard output and standard error."""
-
-    def call(*arguments):
-        parser = argparse.ArgumentParser(prog="kapps")
-        cli.add_commands(parser.add_subparsers())
-        try:
-            status = run_command(parser, ["action-recognition", "features", *map(str, arguments)])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return functools.partial(kapps, "features")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.conformance.models import (
     check_half_precision,
     check_publishing,
     check_saving,
+    clip_of,
     name_of,
     randomise,
 )
@@ -38,10 +39,6 @@ for _name in NAMES:
 
 def create(name="i3d", **overrides):
     return REGISTRY.create(name, **{"classes": 5, "classifier_activation": None, **overrides})
-
-
-def clip_of(shape=SHAPE):
-    return np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
 
 
 def random_arrays(shapes):
@@ -141,7 +138,7 @@ def test_free_lengths_give_the_network_of_fixed_ones(name):
     fixed, free = create(name), create(name, input_shape=(None, None, None, 3))
     randomise(fixed)
     free.set_weights(fixed.get_weights())
-    np.testing.assert_allclose(free(clip_of()), fixed(clip_of()), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(free(clip_of(SHAPE)), fixed(clip_of(SHAPE)), rtol=1e-4, atol=1e-5)
 
 
 def test_s3d_g_begins_as_a_network_on_frames_but_for_its_poolings():

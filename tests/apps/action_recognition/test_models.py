@@ -1,5 +1,9 @@
 """Every registered model against its table, its contract, and the reference implementation."""
 
+import inspect
+import pathlib
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +11,7 @@ import pytest
 from apps.action_recognition import checkpoints, models
 from apps.action_recognition.data import PRESETS
 from tests.conformance.models import CHECKS, ModelCase, check_facts, check_forward, name_of, small_input
-from tests.conformance.parity import read_card
+from tests.conformance.parity import CARDS, read_card
 from tools.errors import InputError
 
 SMALL = (8, 32, 32, 3)
@@ -46,6 +50,13 @@ def test_r2plus1d_18_answers_as_torchvision_does():
     checkpoints.assign(model, card.arrays, source="torchvision")
     assert card.parameters == models.info("r2plus1d_18").parameters
     card.assert_agrees(model(card.inputs[0], training=False))
+
+
+def test_every_parity_card_is_used():
+    tests = "".join(path.read_text(encoding="utf-8") for path in pathlib.Path(__file__).parent.glob("test_*.py"))
+    cards = {path.stem for path in CARDS.glob("*.json")}
+    assert len(cards) >= 11
+    assert not {card for card in cards if f'"{card}"' not in tests}
 
 
 def test_the_two_channel_rules():
@@ -116,6 +127,15 @@ def test_the_difference_modality_is_the_network_on_differences():
 def test_a_clip_shorter_than_the_strides_is_padded_as_the_reference_pads_it():
     model = models.create("r2plus1d_tiny", input_shape=(1, 8, 8, 3), include_top=False, pooling=None)
     assert model.output_shape == (None, 1, 1, 1, 128)
+
+
+def test_the_docstring_of_a_constructor_names_every_argument_once():
+    for constructor in {models.info(name).constructor for name in models.names()}:
+        text = inspect.getdoc(constructor)
+        told = re.findall(r"^    (\w+): ", text.partition("Args:\n")[2].partition("Returns:\n")[0], re.M)
+        assert told == list(inspect.signature(constructor).parameters), constructor.__name__
+        assert "{" not in text and "Raises:\n    InputError: " in text
+        assert max(map(len, text.splitlines())) <= 116
 
 
 def test_any_number_of_channels():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from apps.action_recognition import checkpoints, models
-from tests.conformance.models import CHECKS, ModelCase, name_of, randomise
+from tests.conformance.models import CHECKS, ModelCase, clip_of, name_of, randomise
 from tests.conformance.parity import read_card
 from tools.errors import InputError
 from tools.profile import profile
@@ -42,10 +42,6 @@ def create(name, **overrides):
 def copy_weights(source, target):
     """By path: the order of the layers depends on inputs and outputs."""
     checkpoints.assign(target, {weight.path: weight.numpy() for weight in source.weights}, source="keras")
-
-
-def clip_of(shape, batch=1):
-    return np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
 
 
 # What takes seconds (a process of its own, the edge) is quick for the one that holds every layer of the others.
@@ -98,6 +94,21 @@ def test_the_registry_states_the_published_figures():
         assert models.info(name).multiply_adds / 1e9 == pytest.approx(billions, rel=5e-4)
     assert models.info("r2plus1d_50").parameters == 28_107_600
     assert models.info("i3d_resnet50").parameters == 28_043_472
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_50", "slow_r50", "i3d_resnet50", "slowfast_8x8_r50"])
+def test_a_block_of_bottlenecks_begins_as_its_shortcut(name):
+    scales = {weight.path: weight.numpy() for weight in create(name).weights if weight.name == "gamma"}
+    assert {path for path, scale in scales.items() if not scale.any()} == {path for path in scales if "_c_norm" in path}
+    assert all((scale == scale[0]).all() and scale[0] in (0, 1) for scale in scales.values())
+
+
+# PyTorchVideo prints what its counter finds: 1.7 and 1.2 % more than the convolutions and the classifier have.
+@pytest.mark.parametrize(("name", "billions", "more"), [("r2plus1d_50", 76.45, 1.017), ("i3d_resnet50", 37.53, 1.012)])
+def test_multiply_adds_at_the_testing_crop(name, billions, more):
+    frames = models.info(name).input_shape[0]
+    counted = profile(models.create(name, input_shape=(frames, 256, 256, 3)))
+    assert billions / (counted.multiply_adds / 1e9) == pytest.approx(more, abs=1e-3)
 
 
 @pytest.mark.parametrize(("name", "billions"), [("slowfast_4x16_r50", 27.64), ("slowfast_8x8_r50", 50.31)])
@@ -187,7 +198,7 @@ def test_mc3_keeps_its_frames_and_r3d_does_not():
         ("slow_r50", {"input_shape": (64, 64, 3)}, r"\(frames, height, width, channels\). Received \(64, 64, 3\)"),
         ("i3d_resnet50", {"input_shape": (1, 64, 64, 3)}, r"`input_shape \(frames\)` to be at least 2. Received 1"),
         ("slowfast_8x8_r50", {"input_shape": (2, 64, 64, 3)}, r"\(frames\)` to be at least 4. Received 2"),
-        ("slowfast_8x8_r50", {"input_shape": (30, 64, 64, 3)}, r"to be a multiple of the rate 4. Received 30"),
+        ("slowfast_8x8_r50", {"input_shape": (30, 64, 64, 3)}, r"to be a multiple of 4. Received 30"),
         ("slowfast_8x8_r50", {"inputs": "both"}, "`inputs` to be one of 'clip', 'pathways'. Received 'both'"),
         ("slowfast_8x8_r50", {"rate": 0}, "`rate` to be a positive integer. Received 0"),
         ("slowfast_8x8_r50", {"lateral_kernel": 6}, "`lateral_kernel` to be odd. Received 6"),

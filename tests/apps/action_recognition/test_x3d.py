@@ -10,7 +10,7 @@ import pytest
 from apps.action_recognition import checkpoints, models
 from apps.action_recognition.models.x3d import rounded_filters
 from keras_layers import ChannelwiseConv3D, SqueezeExcitation3D
-from tests.conformance.models import CHECKS, ModelCase, name_of, randomise
+from tests.conformance.models import CHECKS, ModelCase, clip_of, name_of, randomise
 from tests.conformance.parity import read_card
 from tools.errors import InputError
 from tools.registry import Registry
@@ -24,10 +24,6 @@ REGISTRY.add(dataclasses.replace(models.info("x3d_xs"), arguments=SMALL, input_s
 
 def create(**overrides):
     return REGISTRY.create("x3d_xs", **{"classes": 5, "classifier_activation": None, **overrides})
-
-
-def clip_of(shape, batch=1):
-    return np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
 
 
 # Name in PyTorchVideo -> name in PySlowFast, in this order.

@@ -29,6 +29,32 @@ def trained_run(small_table, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def odd_table(tmp_path_factory):
+    """CSV of 80 rows, the seventh without a value: names that layers have or inputs cannot, and words of digits."""
+    generator = np.random.default_rng(1)
+    numbers = generator.normal(size=(80, 6)).round(4).astype(str)
+    words = np.resize(["007", "7", "x"], 80)
+    good = numbers[:, 0].astype(float) + (words == "007") > 0.3
+    numbers[6, 2] = "?"
+    rows = [[*x, word, "yes" if y else "no"] for x, word, y in zip(numbers, words, good, strict=True)]
+    path = tmp_path_factory.mktemp("tables") / "odd.csv"
+    path.write_text(
+        "\n".join(map(",".join, [["", "probability", "features", "1 %", "Class", "for", "mlp", "good"], *rows])) + "\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def odd_run(odd_table, tmp_path_factory):
+    """A run folder of the table with odd names; tests only read it."""
+    from apps.margin_classifier.training import TrainingConfig, train
+
+    folder = tmp_path_factory.mktemp("runs") / "odd"
+    train(TrainingConfig(data=str(odd_table), epochs=2, model="mlp", drop_missing="?"), folder)
+    return folder
+
+
 @pytest.fixture
 def kapps(capsys):
     """Runs a verb; returns exit status, standard output and standard error."""

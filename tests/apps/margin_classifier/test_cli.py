@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-VERBS = ("train", "evaluate", "compare", "predict", "explain", "export")
+VERBS = ("models", "train", "evaluate", "compare", "predict", "explain", "export")
 
 
 def test_the_parser_imports_no_framework():
@@ -30,7 +30,22 @@ def test_every_verb_explains_itself_with_an_example(kapps, verb):
 
 @pytest.mark.parametrize(
     "line",
-    ["", "dance", "train", "train t.csv", "train t.csv --output r --epochs many", "compare t.csv --output c --flips x"],
+    [
+        "",
+        "dance",
+        "train",
+        "train t.csv",
+        "train --output r",
+        "train t.csv --output r --epochs many",
+        "train t.csv --output r --model forest",
+        "train t.csv --output r --loss hinge",
+        "train t.csv --output r --calibration beta",
+        "train t.csv --output r --class-weight equal",
+        "compare --output r",
+        "compare t.csv --output c --flips x",
+        "compare t.csv --output c --losses exp,exp",
+        "export r --lite int8",
+    ],
 )
 def test_wrong_use_is_status_2(kapps, line):
     assert kapps(*line.split())[0] == 2
@@ -48,6 +63,33 @@ def test_the_flags_are_fields():
         assert names | {"data", "header"} == {field.name for field in dataclasses.fields(config)}
 
 
+def test_the_words_of_flags_are_those_of_the_registries():
+    from apps.margin_classifier import flags, models
+    from keras_layers import losses
+
+    assert list(flags.MODELS) == models.names() and list(flags.LOSSES) == losses.names()
+
+
+def test_models(kapps):
+    rows = json.loads(kapps("models", "--json")[1])
+    assert [row["name"] for row in rows] == ["linear", "kernel", "mlp"] and rows[0]["parameters"] == 31
+    assert "6209" in kapps("models")[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "application", "words"),
+    [
+        ("train", "margin_classifier comparison", "Expected a run of margin_classifier. Received"),
+        ("train", "action_recognition", "a run of action_recognition"),
+        ("compare", "margin_classifier", "Expected a run of margin_classifier comparison. Received"),
+    ],
+)
+def test_what_cannot_be_resumed(kapps, tmp_path, verb, application, words):
+    (tmp_path / "config.json").write_text(json.dumps({"application": application}))
+    status, _, err = kapps(verb, "--output", tmp_path, "--resume")
+    assert status == 1 and words in err and len(err.splitlines()) == 1
+
+
 def test_train_and_resume(kapps, small_table, tmp_path):
     flags = ("--epochs", 2, "--loss", "exp", "--calibration", "link", "--positive", "no", "--ignore", "x2")
     status, out, err = kapps("train", small_table, "--output", tmp_path / "run", *flags, "--json")
@@ -61,7 +103,7 @@ def test_train_and_resume(kapps, small_table, tmp_path):
     assert status == 1 and len(err.splitlines()[-1]) < 300 and "kapps: error" in err
     status, _, err = kapps("train", small_table, "--output", tmp_path / "run")
     assert status == 1 and "resume continues it" in err
-    assert kapps("train", "--output", tmp_path / "new", "--resume")[0] == 1
+    assert kapps("train", "--output", tmp_path / "new", "--resume")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -93,7 +135,9 @@ def test_evaluate(kapps, trained_run, small_table, tmp_path):
     assert document == json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert cv2.imread(str(tmp_path / "out" / "confusion.png")) is not None
     status, out, _ = kapps("evaluate", trained_run, small_table, "--output", tmp_path / "out", "--bootstrap", 10)
-    assert status == 0 and f"accuracy           {document['accuracy']:.4f}" in out
+    assert status == 0 and f"accuracy           {document['accuracy']:.4f}" in out and "95 % interval" in out
+    low, high = document["intervals"]["accuracy"]
+    assert low < document["accuracy"] < high
 
 
 def test_evaluate_other_classes(kapps, trained_run, small_table, tmp_path):
@@ -105,7 +149,7 @@ def test_evaluate_other_classes(kapps, trained_run, small_table, tmp_path):
 def test_predict(kapps, trained_run, small_table, tmp_path):
     status, out, err = kapps("predict", trained_run, small_table)
     rows = list(csv.DictReader(out.splitlines()))
-    assert status == 0 and len(rows) == 120 and set(rows[0]) == {"class", "probability", "score"} and not err
+    assert status == 0 and len(rows) == 120 and set(rows[0]) == {"row", "class", "probability", "score"} and not err
     assert json.loads(kapps("predict", trained_run, small_table, "--json")[1])[3]["class"] == rows[3]["class"]
     # Without the target, with a category and a column that training did not have.
     (tmp_path / "new.csv").write_text("other,colour,x2,x one\n0,teal,50,1.5\n0,red,60,-1\n")
@@ -143,6 +187,21 @@ def test_explain(kapps, trained_run, small_table, tmp_path):
     assert status == 0 and "row, most violated" in out
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), "Expected both classes in column 'good'"),
+        (("--repeats", 0), "repeats to be at least 1"),
+        (("--worst", -1), "worst to be at least 0"),
+        (("--seed", -1), "seed to be from 0"),
+    ],
+)
+def test_explanations_that_are_refused(kapps, trained_run, tmp_path, flags, words):
+    (tmp_path / "one.csv").write_text("x one,x2,colour,good\n1,50,red,yes\n2,60,red,yes\n")
+    status, out, err = kapps("explain", trained_run, tmp_path / "one.csv", *flags, "--json")
+    assert status == 1 and out == "" and words in err and len(err.splitlines()) == 1
+
+
 def test_compare(kapps, small_table, tmp_path):
     flags = ("--losses", "l1_hinge,exp", "--flips", "0,0.3", "--folds", 2, "--repeats", 1, "--epochs", 3)
     folder = tmp_path / "comparison"
@@ -169,6 +228,7 @@ def test_compare(kapps, small_table, tmp_path):
             }
     status, out, _ = kapps("compare", "--output", folder, "--resume")
     assert status == 0 and "Friedman p" in out and "30% of the training labels flipped" in out
+    assert "log loss *" in out and "labels, flips included, of the training rows" in out
 
 
 @pytest.mark.parametrize(
@@ -178,6 +238,10 @@ def test_compare(kapps, small_table, tmp_path):
         (("--flips", "0.5"), "flips of 0 to below 0.5"),
         (("--folds", "1"), "folds to be at least 2"),
         (("--folds", "100"), "the rows of the smaller class"),
+        (("--flips", "0,0"), "each of the flips once"),
+        (("--seed", "-1"), "seed to be from 0"),
+        (("--l2", "nan"), "l2 to be at least 0"),
+        (("--l2", "-1"), "l2 to be at least 0"),
     ],
 )
 def test_comparisons_that_are_refused(kapps, small_table, tmp_path, flags, words):

@@ -5,9 +5,25 @@ import re
 
 import cv2
 
+from apps.margin_classifier import models
 from apps.margin_classifier.loss_facts import main, properties_table
+from keras_layers import losses
 
-PAGE = pathlib.Path(__file__).parents[3] / "docs" / "margin_losses.md"
+ROOT = pathlib.Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "margin_losses.md"
+README = ROOT / "apps" / "margin_classifier" / "README.md"
+
+
+def test_the_models_are_those_of_the_registry():
+    shown = README.read_text(encoding="utf-8")
+    for row in models.table():
+        assert re.search(rf"\| `{row['name']}` \| .* \| {row['parameters']:,} \| {row['multiply_adds']:,} \|", shown)
+
+
+def test_the_choice_of_a_loss_names_those_whose_scores_tell_the_probability():
+    row = re.search(r"\| probabilities \|([^|]*)\|", README.read_text(encoding="utf-8"))[1]
+    named = re.findall("`(.*?)`", row)
+    assert named and all(losses.get(name).properties.proper for name in named)
 
 
 def test_the_table_is_that_of_the_code():

@@ -27,6 +27,18 @@ def test_the_example_of_demsar_2006():
     np.testing.assert_allclose(found.ranks, [3.143, 2.000, 2.893, 1.964], atol=0.002)
     # The paper: q = 2.569 for four methods, critical difference 1.25.
     assert found.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
+    # Its q of 10 % is 2.291, a difference of 1.12: the ranks that differ by 1.18 and 1.14 do so at 10 and not at 5 %.
+    assert 0.05 < found.pairs[0, 3] < found.pairs[0, 1] < 0.1
+    assert found.pairs[1, 3] > 0.99 and (np.diag(found.pairs) == 1).all()
+    np.testing.assert_array_equal(found.pairs, found.pairs.T)
+
+
+def test_nemenyi_is_at_five_percent_where_ranks_differ_by_the_critical_difference():
+    """Ranks 1, 2, 3 in all of n blocks; the table of the paper has q = 2.343 for three methods."""
+    for blocks in range(2, 12):
+        found = friedman(np.tile([3.0, 2.0, 1.0], (blocks, 1)))
+        assert (found.pairs[0, 1] < 0.05) == (2.343 * np.sqrt(3 * 4 / (6 * blocks)) < 1)
+        assert (found.pairs[0, 2] < 0.05) == (2.343 * np.sqrt(3 * 4 / (6 * blocks)) < 2)
 
 
 def test_the_corrected_t():

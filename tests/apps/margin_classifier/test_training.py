@@ -10,7 +10,7 @@ from apps.margin_classifier import calibration, models
 from apps.margin_classifier.evaluation import measure
 from apps.margin_classifier.recipe import default_batch, default_l2, make_loss
 from apps.margin_classifier.runs import load_run
-from apps.margin_classifier.training import TrainingConfig, hold_out, order, predict, train
+from apps.margin_classifier.training import TrainingConfig, class_weights, hold_out, order, predict, train
 from keras_layers import losses
 from tools.errors import InputError
 from tools.profile import profile
@@ -91,7 +91,10 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(small_table, trained_run
         ({"validation_fraction": 0.0}, "validation_fraction between 0 and 1"),
         ({"learning_rate": 0.0}, "learning_rate to be above 0"),
         ({"epochs": 0}, "epochs to be at least 1"),
-        ({"seed": -1}, "seed to be 0 or more"),
+        ({"seed": -1}, "seed to be from 0 to 2147483647"),
+        ({"seed": 2**32}, "seed to be from 0 to 2147483647"),
+        ({"l2": float("nan")}, "l2 to be at least 0"),
+        ({"calibration": "link", "class_weight": "balanced"}, "platt or isotonic with class_weight balanced"),
         ({"ignore": ("nothing",)}, "the column 'nothing' to ignore"),
         ({"words": ("nothing",)}, "a column 'nothing'"),
     ],
@@ -117,6 +120,32 @@ def test_models_calibrations_and_losses_go_together(small_table, tmp_path, chang
     assert report["held_out"]["auc"] > 0.8 and report["left_out"] == ["seven"]
     run = load_run(tmp_path / "run")
     assert run.config["training"]["loss"] == changes["loss"]
+
+
+def test_class_weights_move_the_score_and_not_the_probability(tmp_path):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=600)
+    rare = x + generator.normal(0, 1, 600) > 2.2
+    rows = [f"{value:.5f},{int(label)}" for value, label in zip(x, rare, strict=True)]
+    (tmp_path / "rare.csv").write_text("x,rare\n" + "\n".join(rows) + "\n")
+    train(TrainingConfig(data=str(tmp_path / "rare.csv"), epochs=8, class_weight="balanced"), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    scores, chances = run.answer(run.read(tmp_path / "rare.csv", labelled=True)[0])
+    # Without weights the score of most rows of the rare class is below 0.
+    assert (scores[rare] > 0).mean() > 0.7 and rare.mean() < 0.06
+    assert chances.mean() == pytest.approx(rare.mean(), abs=0.03)
+    assert class_weights(TrainingConfig("", class_weight="balanced"), np.array([0, 0, 0, 1])) == {0: 2 / 3, 1: 2.0}
+
+
+def test_training_stops_early_where_nothing_can_be_learnt(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = [f"{x:.4f},{y}" for x, y in zip(generator.normal(size=60), generator.integers(0, 2, 60), strict=True)]
+    (tmp_path / "noise.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
+    config = TrainingConfig(
+        data=str(tmp_path / "noise.csv"), model="mlp", learning_rate=0.1, epochs=60, patience=1, l2=0.0
+    )
+    report = train(config, tmp_path / "run")
+    assert report["stopped_early"] and report["epochs"] < 60 and report["best_epoch"] < report["epochs"]
 
 
 def test_the_held_out_rows_are_in_proportion():
@@ -155,6 +184,13 @@ def test_calibration_finds_the_probabilities():
     np.testing.assert_allclose(calibration.probabilities(scores, link), 1 / (1 + np.exp(-scores)), atol=1e-5)
     huge = calibration.calibrate("platt", losses.get("l1_hinge"), scores * 1e6, labels)
     assert huge["slope"] == pytest.approx(1.7e-6, rel=0.05)
+
+
+@pytest.mark.parametrize("score", [0.0, 3.0])
+def test_the_line_of_scores_that_are_all_the_same_tells_the_share(score):
+    fitted = calibration.calibrate("platt", losses.get("l1_hinge"), np.full(1000, score), np.arange(1000) < 250)
+    assert fitted["slope"] == 0
+    np.testing.assert_allclose(calibration.probabilities(np.array([score, 50.0]), fitted), 0.25, atol=1e-3)
 
 
 def test_measures():

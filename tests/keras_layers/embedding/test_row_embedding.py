@@ -18,8 +18,14 @@ class IndexCase(LayerCase):
     def inputs(self):
         return np.random.default_rng(0).integers(0, 5, self.input_shape).astype("int32")
 
-    def symbols(self, shape):
-        return keras.Input(batch_shape=shape, name="inputs", dtype="int32")
+    def model_inputs(self):
+        return self.inputs()
+
+    def free_shapes(self):
+        return [tuple(None if axis in self.free_axes else length for axis, length in enumerate(self.input_shape))]
+
+    def symbols(self, shapes):
+        return [keras.Input(batch_shape=shapes[0], name="inputs", dtype="int32")]
 
 
 ARGUMENTS = {"rows": 5, "channels": 3, "initializer": "zeros"}

@@ -57,6 +57,23 @@ model.fit(x, y, epochs=5, verbose=0)
 answer["trained"] = before > model.evaluate(x, y, verbose=0)[0]
 one = float(losses.CrammerSinger("l1_hinge")(np.array([2]), np.array([[-1.0, 0.0, 0.5]], "float32")))
 answer["crammer_singer"] = one
+
+
+def masked(values, labels):
+    scores = keras.ops.convert_to_tensor(values)
+    keras.src.backend.set_keras_mask(scores, keras.ops.convert_to_tensor([True, True, False]))
+    return losses.L1HingeLoss()(labels, scores)
+
+scores = np.array([0.5, -0.25, 3.0], "float32")
+labels = np.array([1, 0, -100])
+answer["masked"] = float(masked(scores, labels))
+answer["masked_gradient"] = gradient(lambda f: masked(f, labels)[None], scores).tolist()
+try:
+    masked(scores, np.array([1, 2, -100]))
+except ValueError as error:
+    answer["kept"] = str(error)
+soft = losses.LogitMarginLoss(labels="soft")
+answer["soft"] = bool(np.isnan(float(soft(keras.ops.convert_to_tensor([1.5, 0.5, 0.0]), scores))))
 print(json.dumps(answer))
 """
 
@@ -83,6 +100,8 @@ def test_backend(backend):
             np.testing.assert_allclose(received[3], expected[1], rtol=1e-10, atol=1e-10, err_msg=name)
     assert "only measures" in answer["refused"]
     assert answer["trained"] and answer["crammer_singer"] == 0.5
+    assert answer["masked"] == 0.625 and answer["masked_gradient"] == [-0.5, 0.5, 0]
+    assert "-1, 0 or 1" in answer["kept"] and answer["soft"]
 
 
 @pytest.mark.slow
@@ -104,20 +123,25 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 y = (x[:, 0] > 0).astype("int32")
 
-def train():
+def train(name):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1), losses.LogitMarginLoss())
+    before = model.get_weights()[0]
+    model.compile(keras.optimizers.SGD(0.1), losses.get(name))
     model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+    assert np.abs(model.get_weights()[0] - before).max() > 1e-3, name
     return model.get_weights()
 
-alone = train()
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
-with strategy.scope():
-    together = train()
-for one, other in zip(alone, together):
-    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+for name in losses.names():
+    if name == "zero_one":
+        continue
+    alone = train(name)
+    with strategy.scope():
+        together = train(name)
+    for one, other in zip(alone, together):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
 """
 
 

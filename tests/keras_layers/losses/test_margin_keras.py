@@ -1,6 +1,8 @@
 """The losses wherever Keras takes a loss: labels, shapes, weights, masks, reductions, precision, saving, training."""
 
+import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -35,7 +37,11 @@ def test_every_loss_has_its_name():
         assert loss().name == name
         assert type(losses.get(name)) is type(losses.get(loss.__name__)) is loss
         assert losses.get(losses.get(name)).name == name
-        assert "{arguments}" not in loss.__doc__ and "    Args:\n" in loss.__doc__
+        arguments = loss.__doc__.partition("    Args:\n")[2].partition("    Input shape:\n")[0]
+        told = re.findall(r"^        (\w+): ", arguments, re.MULTILINE)
+        own = [*inspect.signature(loss).parameters.keys() - {"kwargs"} - {"labels", "reduction", "name", "dtype"}]
+        assert told == [*own, "labels", "reduction", "name", "dtype"]
+        assert "{arguments}" not in loss.__doc__ and loss.__doc__.count("    Args:\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -90,8 +96,9 @@ def test_labels_outside_of_the_coding_are_refused(labels, wrong):
     loss = losses.LogitMarginLoss(labels=labels)
     with pytest.raises(ValueError, match="Expected labels that are"):
         loss([1, wrong], [0.5, 0.5])
-    if labels != "soft":
-        assert np.isnan(loss(tf.constant([1.0, wrong]), tf.constant([0.5, 0.5])))
+    compiled = tf.function(loss, jit_compile=True)
+    for call in (loss, compiled):
+        assert np.isnan(call(tf.constant([1.0, wrong]), tf.constant([0.5, 0.5])))
 
 
 def test_soft_labels_are_an_expectation():
@@ -99,7 +106,9 @@ def test_soft_labels_are_an_expectation():
     f = np.array([0.5, -2.0, 3.0], "float32")
     expected = keras.losses.BinaryCrossentropy(from_logits=True)(np.array([0.9, 0.2, 1.0]), f)
     assert float(loss([0.9, 0.2, 1.0], f)) == pytest.approx(float(expected), rel=1e-6)
-    assert float(losses.ExpLoss(labels="soft")([1.0], [1e4])) == 0
+    # Of the class without probability the loss may be infinite.
+    for labels in ([1.0], tf.constant([1.0])):
+        assert float(losses.ExpLoss(labels="soft", dtype="float16")(labels, [1e4])) == 0
 
 
 def test_shapes_never_broadcast():
@@ -123,25 +132,120 @@ def test_shapes_never_broadcast():
         with pytest.raises(ValueError, match="Expected labels of the shape"):
             loss(np.ones(true), np.ones(predicted, "float32"))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None)), tf.TensorSpec((None, None))])
-    def unknown(true, predicted):
-        return loss(true, predicted)
 
-    assert unknown(y[:, None].astype("float32"), f[:, None]).shape == (4,)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("known", "right", "wrong"),
+    [
+        ((None, None), ((4, 1), (4, 1)), [((4, 1), (4, 3)), ((2, 3), (3, 2)), ((1, 3), (2, 3)), ((6, 1), (2, 3))]),
+        # A graph drops a reshape between shapes with one free axis.
+        ((None, 1), ((4, 1), (4, 1)), [((1, 1), (4, 1)), ((4, 1), (1, 1))]),
+    ],
+)
+def test_shapes_that_only_the_step_knows_never_broadcast(known, right, wrong, compiled):
+    loss = losses.L1HingeLoss(reduction=None)
+    binary = tf.function(loss, input_signature=[tf.TensorSpec(known)] * 2, jit_compile=compiled)
+    flat = tf.function(loss, input_signature=[tf.TensorSpec((None,)), tf.TensorSpec(known)], jit_compile=compiled)
+    flipped = tf.function(loss, input_signature=[tf.TensorSpec(known), tf.TensorSpec((None,))], jit_compile=compiled)
+    assert binary(*map(tf.ones, right)).shape == (4,)
+    assert flat(tf.ones(4), tf.ones((4, 1))).shape == flipped(tf.ones((4, 1)), tf.ones(4)).shape == (4,)
+    for true, predicted in wrong:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            binary(tf.ones(true), tf.ones(predicted))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        unknown(np.ones((4, 1), "float32"), np.ones((4, 3), "float32"))
+        flat(tf.ones(1), tf.ones((4, 1)))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        flipped(tf.ones((1, 1)), tf.ones(4))
+
+
+def masked(scores, mask):
+    scores = tf.convert_to_tensor(scores, "float32")
+    scores._keras_mask = tf.constant(mask)
+    return scores
 
 
 def test_masks_leave_out_and_their_labels_do_not_matter():
-    f = tf.constant([[0.5, 7.0], [0.2, 0.4]])
-    f._keras_mask = tf.constant([[True, False], [True, True]])
-    y = np.array([[1, -100], [0, 1]])
     # Values are averaged over the last axis, so a mask of time steps comes with an axis of features.
-    f3 = tf.expand_dims(f, -1)
-    f3._keras_mask = f._keras_mask
-    assert float(losses.L1HingeLoss()(y[..., None], f3)) == pytest.approx((0.5 + 1.2 + 0.6) / 3)
-    f3._keras_mask = tf.zeros((2, 2), "bool")
-    assert float(losses.L1HingeLoss()(y[..., None], f3)) == 0
+    scores = [[[0.5], [7.0]], [[0.2], [0.4]]]
+    y = np.array([[[1], [-100]], [[0], [1]]])
+    mask = [[True, False], [True, True]]
+    for fitting in (mask, np.array(mask)[..., None]):
+        for labels in (y, y[..., 0], tf.constant(y)):
+            assert float(losses.L1HingeLoss()(labels, masked(scores, fitting))) == pytest.approx((0.5 + 1.2 + 0.6) / 3)
+    # A mask of whole rows.
+    assert float(losses.L1HingeLoss()(y, masked(scores, [[False], [True]]))) == pytest.approx((1.2 + 0.6) / 2)
+    assert float(losses.L1HingeLoss()(y, masked(scores, np.zeros((2, 2), "bool")))) == 0
+
+
+@pytest.mark.parametrize("form", [losses.L1HingeLoss, losses.OneVersusRest])
+def test_masks_of_what_takes_no_attribute_are_found(form):
+    """Keras keeps those beside, as it does for what JAX traces."""
+    scores, y = np.eye(3, dtype="float32") / 2, np.array([0, 1, -100])
+    if form is losses.L1HingeLoss:
+        scores, y = scores[:, 0], np.array([1, 0, -100])
+    expected = float(form()(y[:2], scores[:2]))
+    keras.src.backend.set_keras_mask(scores, np.array([True, True, False]))
+    assert float(form()(y, scores)) == pytest.approx(expected)
+    metric = losses.MarginMetric(form())
+    metric.update_state(y, scores)
+    assert float(metric.result()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("labels", ["auto", "soft"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_masks_go_with_weights_and_gradients(labels, compiled):
+    loss = losses.LogitMarginLoss(labels=labels)
+
+    def step(y, f, mask, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(f)
+            scores = tf.identity(f)
+            scores._keras_mask = mask
+            value = loss(y, scores, weights)
+        return value, tape.gradient(value, f)
+
+    value, gradient = (tf.function(step) if compiled else step)(
+        tf.constant([1.0, 0.0, -100.0]),
+        tf.constant([0.5, -0.25, 3.0]),
+        tf.constant([True, True, False]),
+        tf.constant([1.0, 3.0, 5.0]),
+    )
+    assert float(value) == pytest.approx((np.log1p(np.exp(-0.5)) + 3 * np.log1p(np.exp(-0.25))) / 2, rel=1e-6)
+    expected = [-1 / (1 + np.exp(0.5)) / 2, 3 / (1 + np.exp(0.25)) / 2, 0]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "wrong"), [("auto", 2), ("binary", -1), ("soft", 1.5)])
+def test_labels_that_a_mask_keeps_are_checked(labels, wrong):
+    loss = losses.LogitMarginLoss(labels=labels)
+    scores = masked([[0.5], [0.2], [0.4]], [True, True, False])
+    assert np.isfinite(loss(np.array([1, 0, -100]), scores))
+    with pytest.raises(ValueError, match=f"Expected labels that are .* Received {wrong}"):
+        loss(np.array([1, wrong, -100]), scores)
+    assert np.isnan(loss(tf.constant([1.0, wrong, -100.0]), scores))
+
+
+@pytest.mark.parametrize("form", [losses.L1HingeLoss, losses.OneVersusRest])
+@pytest.mark.parametrize("mask", [(3, 3), (3, 3, 1), (2,), (2, 1), ()])
+def test_masks_that_do_not_fit_are_refused(form, mask):
+    with pytest.raises(ValueError, match=r"Expected a mask of the shape of the losses, \(3,\)\. Received"):
+        form()(np.ones((3, 3)) * np.eye(3), masked(np.ones((3, 3)), np.ones(mask, "bool")))
+    with pytest.raises(ValueError, match="Expected a mask of the shape of the losses"):
+        form()(np.ones((3, 3, 3)) * np.eye(3), masked(np.ones((3, 3, 3)), np.ones((3,), "bool")))
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0, 5.0], [[1.0], [2.0], [5.0]]])
+def test_a_metric_takes_mask_and_weights_together(weights):
+    scores = tf.constant([0.5, -0.5, 3.0])
+    scores._keras_mask = tf.constant([True, True, False])
+    metric = losses.MarginMetric("l1_hinge")
+    metric.update_state(np.array([1, 1, 0]), scores, sample_weight=np.array(weights))
+    assert float(metric.result()) == pytest.approx((1 * 0.5 + 2 * 1.5) / 3)
+
+
+def test_a_metric_of_another_loss_is_refused():
+    with pytest.raises(ValueError, match="to be a margin loss or a multi-class form"):
+        losses.MarginMetric(keras.losses.Hinge())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -184,7 +288,17 @@ def toy():
     return x, (x[:, 0] > 0).astype("int32")
 
 
-@pytest.mark.parametrize("name", ["perceptron", "dwd_margin", "sigmoid"])
+TRAINED = ("perceptron", "dwd_margin", "sigmoid")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in TRAINED else pytest.param(name, marks=pytest.mark.slow)
+        for name in NAMES
+        if name != "zero_one"  # has no gradient
+    ],
+)
 def test_training_lowers_the_loss_and_the_model_loads(name, tmp_path):
     x, y = toy()
     model = small_model()
@@ -202,12 +316,29 @@ def test_training_lowers_the_loss_and_the_model_loads(name, tmp_path):
         assert restored.evaluate(x, y, verbose=0, return_dict=True) == pytest.approx(after)
 
 
-def test_mixed_precision_computes_the_loss_in_float32():
+def test_weights_of_classes_multiply_their_losses():
     x, y = toy()
-    model = small_model("mixed_float16")
-    model.compile("adam", losses.ExpLoss())
-    history = model.fit(x * 100, y, epochs=1, verbose=0).history
-    assert losses.ExpLoss().dtype == "float32" and np.isfinite(history["loss"][0])
+    model = small_model()
+    model.compile(keras.optimizers.SGD(0.0), losses.L1HingeLoss())
+    values = np.asarray(losses.L1HingeLoss(reduction=None)(y, model(x)))
+    expected = np.mean(np.where(y == 1, 3.0, 0.5) * values)
+    assert expected != pytest.approx(values.mean(), rel=1e-2)
+    assert float(model.train_on_batch(x, y, class_weight={0: 0.5, 1: 3.0})) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mixed_precision_computes_the_loss_in_float32():
+    # float16 holds the score and not e^20, 4.9e8.
+    score = tf.constant([20.0], "float16")
+    value = losses.ExpLoss()([0], score)
+    assert value.dtype == "float32" and float(value) == pytest.approx(np.exp(20), rel=1e-5)
+    inputs = keras.Input((1,))
+    dense = keras.layers.Dense(1, dtype="mixed_float16", kernel_initializer="ones")
+    model = keras.Model(inputs, dense(inputs))
+    assert model.output.dtype == "float16"
+    model.compile(keras.optimizers.SGD(0.0), losses.ExpLoss())
+    x, y = np.array([[20.0], [19.0]], "float32"), np.array([0, 0])
+    assert float(model.evaluate(x, y, verbose=0)) == pytest.approx(np.exp([20, 19]).mean(), rel=1e-5)
+    assert model.fit(x, y, verbose=0).history["loss"][0] == pytest.approx(np.exp([20, 19]).mean(), rel=1e-5)
 
 
 def test_the_share_of_mistakes_evaluates_but_does_not_train():

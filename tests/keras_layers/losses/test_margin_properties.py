@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_layers import losses
 from tests.keras_layers.losses.cases import CASES
 
 GRID = np.linspace(-12, 12, 4801)
@@ -109,6 +110,21 @@ def test_the_population_minimizer(loss):
                 assert GRID[np.argmin(risk)] == pytest.approx(told, abs=STEP)
         assert float(loss.population_minimizer(np.float64(1 - eta))) == pytest.approx(-told)
     assert float(loss.population_minimizer(np.float64(0.5))) == 0
+
+
+@pytest.mark.parametrize("probability", [1e-12, 1e-9, 1e-6, 1e-3, 0.3])
+def test_the_minimizer_keeps_the_digits_of_small_probabilities(probability):
+    expected = np.log(probability / (1 - probability))
+    for loss, factor in ((losses.LogitMarginLoss(), 1), (losses.ExpLoss(), 0.5)):
+        assert float(loss.population_minimizer(np.float32(probability))) == pytest.approx(factor * expected, rel=1e-6)
+    root = float(losses.DWDMarginLoss(1.0).population_minimizer(np.float32(probability)))
+    assert root == pytest.approx(-0.5 * ((1 - probability) / probability) ** 0.5, rel=1e-6)
+
+
+@EACH
+def test_what_is_no_probability_has_no_minimizer(loss):
+    assert np.isnan(np.asarray(loss.population_minimizer(np.array([-0.1, 1.1])))).all()
+    assert not np.isnan(np.asarray(loss.population_minimizer(np.array([0.0, 1.0])))).any()
 
 
 def test_minimizers_that_were_found_elsewhere():

@@ -87,6 +87,30 @@ def test_far_out_nothing_is_nan_and_every_gradient_is_finite(name, precision):
     assert np.isfinite(value[representable]).all()
 
 
+@pytest.mark.parametrize(
+    ("precision", "agreement"),
+    [("float16", -10.3984375), ("float16", -10.390625), ("bfloat16", -88.0), ("bfloat16", -87.5), ("float32", -88.0)],
+)
+def test_the_exponential_has_a_gradient_where_its_tangent_begins(precision, agreement):
+    agreement = tf.constant(agreement, precision)
+    with tf.GradientTape() as tape:
+        tape.watch(agreement)
+        value = losses.ExpLoss().value(agreement)
+    gradient = float(tape.gradient(value, agreement))
+    assert gradient == pytest.approx(float(losses.ExpLoss().derivative(agreement)), rel=4e-2) and gradient < -1
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32"])
+def test_a_width_that_the_type_cannot_hold_is_the_hinge(precision):
+    loss = losses.SmoothedL1HingeLoss(1e-60)
+    agreement = tf.constant([-3.0, 0.0, 1.0, 2.0], precision)
+    with tf.GradientTape() as tape:
+        tape.watch(agreement)
+        value = loss.value(agreement)
+    assert value.numpy().astype("float64").tolist() == [4.0, 1.0, 0.0, 0.0]
+    assert tape.gradient(value, agreement).numpy().astype("float64").tolist() == [-1.0, -1.0, 0.0, 0.0]
+
+
 def test_numbers_that_naive_formulas_lose():
     assert float(losses.LogitMarginLoss().value(np.float32(-89))) == 89.0
     assert float(losses.SigmoidLoss().value(np.float32(10))) == pytest.approx(4.1223072e-9, rel=1e-6)
@@ -119,6 +143,14 @@ def test_identities():
         "SmoothedL1HingeLoss(2)",
         "LogitMarginLoss",
     }
+
+
+@pytest.mark.parametrize("loss", [losses.SmoothedL1HingeLoss(1e-7), losses.DWDMarginLoss(1e7)], ids=["gamma", "q"])
+def test_the_limits_of_gamma_and_q_are_the_hinge(loss):
+    hinge = CASES["L1HingeLoss"]
+    np.testing.assert_allclose(loss.value(GRID), hinge.value(GRID), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(loss.derivative(GRID), hinge.derivative(GRID), rtol=0, atol=1e-7)
+    assert abs(float(loss.value(np.float64(1.0)))) < 1e-7
 
 
 def test_labels_and_scores_give_the_same_as_keras():

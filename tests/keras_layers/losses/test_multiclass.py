@@ -61,7 +61,9 @@ def test_shapes_that_do_not_fit(labels, scores):
 def test_labels_without_a_class_are_not_a_number():
     for form in (losses.OneVersusRest, losses.CrammerSinger):
         for wrong in ([4, 0], [-1, 0], [0.5, 0]):
-            assert np.isnan(form()(wrong, F[:2]))
+            assert np.isnan(form()(tf.constant(wrong), F[:2]))
+            with pytest.raises(ValueError, match=f"numbers of classes, 0 to 3. Received {wrong[0]}"):
+                form()(wrong, F[:2])
         assert np.isnan(form()(np.zeros((2, 4)), F[:2]))
 
 
@@ -80,3 +82,65 @@ def test_round_trip_metric_and_training(form):
         tape.watch(scores)
         value = form("logit_margin")(Y, scores)
     assert np.isfinite(tape.gradient(value, scores)).all()
+
+
+@pytest.mark.parametrize("form", [losses.OneVersusRest, losses.CrammerSinger])
+def test_masks_leave_out_and_their_labels_do_not_matter(form):
+    expected = form(reduction=None)(Y[:2], F[:2]).numpy().mean()
+    for labels in (np.array([*Y[:2], -100]), np.array([*Y[:2], -100])[:, None], np.vstack([ONE_HOT[:2], np.zeros(4)])):
+        scores = tf.Variable(F[:3])
+        with tf.GradientTape() as tape:
+            masked = tf.identity(scores)
+            masked._keras_mask = tf.constant([True, True, False])
+            loss = form()(labels, masked)
+        gradient = tape.gradient(loss, scores).numpy()
+        assert float(loss) == pytest.approx(expected, rel=1e-6)
+        assert np.isfinite(gradient).all() and (gradient[2] == 0).all() and (gradient[:2] != 0).any()
+
+
+@pytest.mark.parametrize("form", [losses.OneVersusRest, losses.CrammerSinger])
+def test_masks_go_with_weights_in_a_metric_too(form):
+    values = form(reduction=None)(Y[:2], F[:2]).numpy()
+    scores = tf.constant(F[:3])
+    scores._keras_mask = tf.constant([True, True, False])
+    labels, weights = np.array([*Y[:2], -100]), np.array([1.0, 3.0, 5.0])
+    assert float(form()(labels, scores, weights)) == pytest.approx((values[0] + 3 * values[1]) / 2, rel=1e-6)
+    metric = losses.MarginMetric(form())
+    metric.update_state(labels, scores, sample_weight=weights)
+    assert float(metric.result()) == pytest.approx((values[0] + 3 * values[1]) / 4, rel=1e-6)
+
+
+def test_numbers_that_a_mask_keeps_are_checked():
+    scores = tf.constant(F[:3])
+    scores._keras_mask = tf.constant([True, True, False])
+    for labels in (np.array([1, 4, -100]), np.array([[1], [4], [-100]])):
+        with pytest.raises(ValueError, match=r"numbers of classes, 0 to 3\. Received 4"):
+            losses.OneVersusRest()(labels, scores)
+
+    @tf.function
+    def step(mask):
+        inside = tf.identity(scores)
+        inside._keras_mask = mask
+        return losses.OneVersusRest()(np.array([1, 2, -100]), inside)
+
+    assert np.isfinite(step(scores._keras_mask))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("labels", [(), (1,), (4,)])
+def test_rows_that_only_the_step_knows_never_broadcast(labels, compiled):
+    loss = losses.OneVersusRest(reduction=None)
+    specs = [tf.TensorSpec((None, *labels)), tf.TensorSpec((None, 4))]
+    step = tf.function(loss, input_signature=specs, jit_compile=compiled)
+    one = tf.one_hot([0, 0, 0], 4) if labels == (4,) else tf.zeros((3, *labels))
+    assert step(one, tf.ones((3, 4))).shape == (3,)
+    for true, predicted in ((one, tf.ones((1, 4))), (one[:1], tf.ones((3, 4)))):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            step(true, predicted)
+
+
+def test_half_precision_holds_every_number_of_a_class():
+    scores = np.zeros((2, 600), "float32")
+    scores[0, 257] = scores[1, 599] = 3.0
+    assert float(losses.CrammerSinger("zero_one", dtype="bfloat16")(np.array([257, 599]), scores)) == 0
+    assert float(losses.CrammerSinger("zero_one", dtype="bfloat16")(np.array([256, 599]), scores)) == 0.5

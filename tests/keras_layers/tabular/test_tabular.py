@@ -12,7 +12,7 @@ FOURIER = {"features": 6, "bandwidth": 2.5, "seed": 3}
 CASES = [
     LayerCase("fourier", RandomFourierFeatures, FOURIER, (3, 4), free_axes=(0,), complete=True),
     LayerCase("points", PiecewiseLinear, POINTS, (3, 4), free_axes=(0, 1), complete=True),
-    LayerCase("link", InverseLink, {"loss": losses.DWDMarginLoss(2.5)}, (3, 4), free_axes=(0, 1)),
+    LayerCase("link", InverseLink, {"loss": losses.DWDMarginLoss(2.5)}, (3, 4), free_axes=(0, 1), complete=True),
 ]
 
 
@@ -29,6 +29,20 @@ def test_the_kernel_is_approximated():
     np.testing.assert_allclose(features @ features.T, kernel, atol=0.03)
     assert RandomFourierFeatures(4)(x).numpy().std() > 0
     assert not RandomFourierFeatures(4).trainable_weights
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, True, None, 2**31])
+def test_seeds_that_are_none(seed):
+    with pytest.raises(ValueError, match=r"Expected `seed` to be an integer from 0 to 2147483647\. Received"):
+        RandomFourierFeatures(4, seed=seed)
+
+
+def test_every_seed_draws_its_own():
+    x = np.ones((1, 3), "float32")
+    drawn = [np.asarray(RandomFourierFeatures(4, seed=seed)(x)) for seed in (0, 1, np.int64(7))]
+    assert all(np.abs(one - other).max() > 1e-3 for place, one in enumerate(drawn) for other in drawn[:place])
+    np.testing.assert_array_equal(drawn[2], RandomFourierFeatures(4, seed=7)(x))
+    assert np.isfinite(RandomFourierFeatures(4, seed=2**31 - 1)(x)).all()
 
 
 def test_points_are_interpolated_as_numpy_does():

@@ -30,5 +30,5 @@ def test_what_stands_still_vanishes():
 
 @pytest.mark.parametrize("shape", [(2, 1, 3, 4, 3), (2, 3, 4, 3)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"at least 2 frames.*Received shape|expected ndim=5"):
+    with pytest.raises(ValueError, match=r"at least 2 frames. Received 1|expected ndim=5"):
         TemporalDifference()(np.zeros(shape, np.float32))

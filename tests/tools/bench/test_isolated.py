@@ -29,9 +29,10 @@ def test_tells_time_and_memory_of_each_process():
     # This process holds more than either, which must not be counted as theirs.
     ballast = bytearray(300 * MEGABYTE)
     ballast[::4096] = b"1" * len(ballast[::4096])
-    found = compare_isolated({"small": command(1, 0.05), "large": command(100, 0.15)}, rounds=2)
+    found = compare_isolated({"small": command(1, 0.05), "large": command(100, 0.5)}, rounds=2)
     assert len(found["small"].timing.seconds) == len(found["large"].timing.seconds) == 4
-    assert 0.05 <= found["small"].timing.median < 0.15 <= found["large"].timing.median
+    # A busy machine makes a process slower, never faster.
+    assert 0.05 <= min(found["small"].timing.seconds) < 0.5 <= min(found["large"].timing.seconds)
     assert found["small"].work_bytes < 50 * MEGABYTE
     assert 95 * MEGABYTE < found["large"].work_bytes < 150 * MEGABYTE
     assert found["large"].peak_bytes < 280 * MEGABYTE

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_layers.video import FrameRateResampling
 from tools.errors import InputError
 from tools.lite import Runner, check, convert, inspect, measure
 
@@ -213,3 +214,12 @@ def test_latencies_are_measured_in_turns(files):
         True,
     ]
     assert rows[0]["size"] == files["float32"][0].stat().st_size
+
+
+def test_a_single_frame_that_is_kept_is_convolved_in_int8(tmp_path):
+    clip = keras.Input((4, 8, 8, 3), name="clip")
+    x = keras.layers.Conv3D(4, (1, 3, 3))(FrameRateResampling(4)(clip))
+    model = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(x))
+    clips = np.random.default_rng(0).standard_normal((4, 4, 8, 8, 3)).astype("float32")
+    convert(model, tmp_path / "m.tflite", precision="int8", representative=clips, seconds=0.05)
+    assert [one["input"] for one in inspect(tmp_path / "m.tflite").convolutions] == ["INT8"]

@@ -7,12 +7,12 @@ from keras import layers
 
 from keras_layers import (
     ChannelwiseConv3D,
+    ClipCheck,
     Conv2Plus1D,
     FramePadding,
     FrameRateResampling,
     InflatedInception,
     LateralConnection,
-    MinimumLengths,
     SelfGating,
     SeparableInception,
     SqueezeExcitation3D,
@@ -120,6 +120,7 @@ def test_pooling_is_equal(kind, window, strides, padding, of):
         [TemporalTransition((1, 3, 4), 3), layers.Conv3D(2, 1)],
         [layers.Conv3D(3, 1), TemporalTransition((3, 6), 2, 5, pool_size=(1, 2, 3))],
         [FrameRateResampling(2), layers.Conv3D(2, (1, 3, 3))],
+        [FrameRateResampling(4), layers.Conv3D(2, (1, 3, 3))],
         [LateralConnection(5, kernel_size=7, rate=4), layers.Conv3D(2, (1, 3, 3))],
         [LateralConnection(5, kernel_size=3, rate=2, normalization=False)],
         [WindowedAveragePooling3D()],
@@ -177,8 +178,8 @@ def test_open_sizes_are_given_by_input_shape(graphs):
 
 
 def test_open_sizes_must_be_as_long_as_the_model_says(of):
-    model = of(MinimumLengths((3, 2, 2)), layers.Conv3D(4, 2), shape=(None, None, None, 3))
-    closed = of(MinimumLengths((3, 2, 2)), layers.Conv3D(4, 2), shape=(4, 6, 5, 3))
+    model = of(ClipCheck((3, 2, 2)), layers.Conv3D(4, 2), shape=(None, None, None, 3))
+    closed = of(ClipCheck((3, 2, 2)), layers.Conv3D(4, 2), shape=(4, 6, 5, 3))
     closed.set_weights(model.get_weights())
     assert_equal(closed, rewrite(model, input_shape=(4, 6, 5, 3)))
     with pytest.raises(InputError, match=r"at least 3 frames\. Received 2"):

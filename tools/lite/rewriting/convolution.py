@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_layers.validation import same_pads
 from tools.errors import InputError
 from tools.lite.rewriting.feature import (
     NO_PADS,
@@ -65,12 +66,6 @@ def keras_pads(padding: str, shape, kernel_size, strides, dilation) -> Pads:
     if padding == "valid":
         return NO_PADS
     return tuple(same_pads(*sizes) for sizes in zip(shape[:3], kernel_size, strides, dilation, strict=True))
-
-
-def same_pads(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """The zeros before and after one axis under "same"."""
-    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
 
 
 def activate(context, activation, feature: Feature) -> Feature:

@@ -27,9 +27,9 @@ def nothing(context, layer, value):
     return value
 
 
-@rule("keras_layers>MinimumLengths")
-def minimum_lengths(context, layer, feature: Feature) -> Feature:
-    """Nothing, once the lengths are given and long enough."""
+@rule("keras_layers>ClipCheck")
+def clip_check(context, layer, feature: Feature) -> Feature:
+    """Nothing, once the lengths are given and the layer takes them."""
     try:
         layer.compute_output_shape((None, *feature.shape))
     except ValueError as error:

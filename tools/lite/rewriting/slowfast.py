@@ -13,9 +13,13 @@ from tools.lite.rewriting.table import rule
 def frame_rate_resampling(context, layer, feature: Feature) -> Feature:
     """The frames that are kept, one by one, side by side again: the converter does not quantise behind a gather."""
     kept = [take_frames(feature, position, 1, 1) for position in resampled_frames(feature.shape[0], layer.rate)]
-    if len(kept) == 1:
-        return kept[0]
-    joined = keras.layers.Concatenate(axis=1, name=context.name())([frame.tensor("time") for frame in kept])
+    parts, axis = [frame.tensor("time") for frame in kept], 1
+    positions = feature.shape[1] * feature.shape[2]
+    if len(parts) == 1 and positions > 1:
+        # Nor behind a slice and a change of shape: the frame is joined of two halves.
+        half = positions // 2
+        parts, axis = [parts[0][:, :, :half], parts[0][:, :, half:]], 2
+    joined = keras.layers.Concatenate(axis=axis, name=context.name())(parts)
     return Feature(context, (len(kept), *feature.shape[1:]), {"time": joined})
 
 

@@ -1,31 +1,16 @@
 """The verb `compare`, from a model to the tables, and what it refuses."""
 
-import argparse
+import functools
 import json
 import re
 
 import pytest
 
-from apps.action_recognition import cli_compare
-from tools.commands import run_command
-
 
 @pytest.fixture
-def compare(capsys):
+def compare(kapps):
     """Runs the verb; returns exit status, standard output and standard error."""
-
-    def call(*arguments):
-        parser = argparse.ArgumentParser(prog="kapps")
-        cli_compare.add_compare(parser.add_subparsers())
-        capsys.readouterr()
-        try:
-            status = run_command(parser, ["compare", *map(str, arguments)])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return functools.partial(kapps, "compare")
 
 
 @pytest.mark.parametrize(

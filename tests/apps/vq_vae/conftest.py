@@ -1,0 +1,73 @@
+"""Small pictures, a run trained on them, and the command."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def small_images() -> np.ndarray:
+    """96 discs, uint8 (96, 8, 12, 3): one colour on another."""
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:8, :12]
+    images = np.empty((96, 8, 12, 3), np.uint8)
+    for image in images:
+        row, column, radius = generator.uniform(1, 7), generator.uniform(1, 11), generator.uniform(1, 4)
+        inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+        image[:] = np.where(inside[..., None], *generator.integers(0, 256, (2, 1, 1, 3)))
+    return images
+
+
+@pytest.fixture(scope="session")
+def small_file(small_images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "discs.npz"
+    np.savez(path, images=small_images)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_overrides():
+    return {"hidden_units": 8, "residual_units": 4, "residual_blocks": 1, "codes": 16, "code_dimension": 4}
+
+
+@pytest.fixture(scope="session")
+def trained_run(small_file, small_overrides, tmp_path_factory):
+    """A run folder; tests only read it."""
+    from apps.vq_vae.image_training import TrainingConfig, train
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    train(
+        TrainingConfig(
+            data=str(small_file),
+            model="vq_vae_tiny",
+            overrides=small_overrides,
+            steps=8,
+            steps_per_epoch=4,
+            batch_size=8,
+            validation_images=16,
+            learning_rate=3e-3,
+        ),
+        folder,
+    )
+    return folder
+
+
+@pytest.fixture
+def kapps(capsys):
+    """Runs a verb; returns exit status, standard output and standard error."""
+    from apps.vq_vae import cli
+    from tools.commands import run_command
+
+    def call(*arguments):
+        parser = argparse.ArgumentParser(prog="kapps")
+        cli.add_commands(parser.add_subparsers())
+        capsys.readouterr()
+        try:
+            status = run_command(parser, ["vq-vae", *map(str, arguments)])
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
