@@ -23,6 +23,8 @@ class CodebookGuard(keras.callbacks.Callback):
         ValueError: or `error`, from `fit`, with the quantiser, epoch and step.
 
     Example:
+        >>> import numpy
+        >>> from keras_layers import VectorQuantizerEMA
         >>> latent = keras.Input((4,))
         >>> model = keras.Model(latent, VectorQuantizerEMA(codes=8, dimension=4, name="vq")(latent))
         >>> model.compile("sgd")
