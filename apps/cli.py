@@ -9,7 +9,7 @@ import sys
 from tools.commands import add_command, print_result, run_command, table
 
 # Every application, by the name of its package: each has `models` (a registry) and `cli` (its verbs).
-APPLICATIONS = ("action_recognition", "margin_classifier", "vq_vae")
+APPLICATIONS = ("action_recognition", "margin_classifier", "pcrec", "vq_vae")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,9 @@
 
 from keras_layers import losses
 from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, MaskedConv2D, WaveNetBlock
+from keras_layers.contrastive import KeyQueue, MomentumContrast
+from keras_layers.embedding import RowEmbedding
+from keras_layers.graph import GINConv, GraphReadout, JumpingKnowledgeReadout, LightGCNPropagation
 from keras_layers.quantization import (
     CodebookGuard,
     CodebookUsage,
@@ -41,15 +44,22 @@ __all__ = [
     "FiniteScalarQuantizer",
     "FramePadding",
     "FrameRateResampling",
+    "GINConv",
     "GatedMaskedBlock",
+    "GraphReadout",
     "InflatedInception",
     "InverseLink",
+    "JumpingKnowledgeReadout",
+    "KeyQueue",
     "LateralConnection",
+    "LightGCNPropagation",
     "MaskedConv2D",
+    "MomentumContrast",
     "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
     "ResidualVectorQuantizer",
+    "RowEmbedding",
     "SelfGating",
     "SeparableInception",
     "SqueezeExcitation3D",

@@ -71,7 +71,8 @@ class Recorder(keras.callbacks.Callback):
         self._rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
+        # With `steps_per_execution` this is called once for several steps.
+        self._steps = batch + 1
         self._check_finite("loss", (logs or {}).get("loss", 0.0), len(self.record.history) + 1)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,152 @@
+"""What the README says was measured: quality on a real log, size, and the speed of the served model.
+
+Example:
+    python -m apps.pcrec.benchmark scale /tmp/scale --users 1000000 --items 200000 --interactions 20000000
+    python -m apps.pcrec.benchmark serving savedmodels mf runs/mf
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tools.commands import add_command, print_result, run_command
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a measurement; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m apps.pcrec.benchmark")
+    verbs = parser.add_subparsers(metavar="VERB")
+    scale = add_command(
+        verbs,
+        "scale",
+        help="generate a large log, prepare it, train a pass, rank, export",
+        example="python -m apps.pcrec.benchmark scale /tmp/scale",
+        run=run_scale,
+    )
+    scale.add_argument("folder", type=pathlib.Path, help="a new folder")
+    scale.add_argument("--users", type=int, default=1_000_000)
+    scale.add_argument("--items", type=int, default=200_000)
+    scale.add_argument("--interactions", type=int, default=20_000_000)
+    scale.add_argument("--batch-size", type=int, default=8192)
+    scale.add_argument("--ranked", type=int, default=2000, help="users to rank (default 2000)")
+    serving = add_command(
+        verbs,
+        "serving",
+        help="requests a second of a published recommender on one thread, without the network",
+        example="python -m apps.pcrec.benchmark serving savedmodels mf runs/mf",
+        run=run_serving,
+    )
+    serving.add_argument("base", type=pathlib.Path, help="folder of published models")
+    serving.add_argument("name", help="of the model")
+    serving.add_argument("run_folder", type=pathlib.Path, help="the run it was exported from")
+    serving.add_argument("--k", type=int, default=20)
+    serving.add_argument("--batch-size", type=int, default=256)
+    serving.add_argument("--seconds", type=float, default=5.0)
+    return run_command(parser, arguments)
+
+
+def run_scale(options: argparse.Namespace) -> None:
+    """Prints seconds of each stage and the most memory so far."""
+    import numpy as np
+    import pyarrow
+    import pyarrow.parquet
+
+    from apps.pcrec.data.preparing import PrepareConfig, prepare
+    from apps.pcrec.evaluation.protocol import Monitor
+    from apps.pcrec.export import export
+    from apps.pcrec.runs import TrainingConfig, load_run
+    from apps.pcrec.training import train
+
+    options.folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    rows = options.interactions
+    log = {
+        "user_id": generator.integers(0, options.users, rows),
+        # Few items are met often, most seldom.
+        "item_id": (options.items * generator.random(rows) ** 3).astype("int64"),
+        "time": generator.integers(0, 10**9, rows),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(log), options.folder / "log.parquet")
+    del log
+    stages: list[dict[str, Any]] = []
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        value = call()
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        stages.append({"stage": name, "seconds": round(time.perf_counter() - started, 1), "gib": round(memory, 2)})
+        print(stages[-1], file=sys.stderr)
+        return value
+
+    config = PrepareConfig(str(options.folder / "log.parquet"), time="time")
+    prepared = timed("prepare", lambda: prepare(config, options.folder / "prepared", lambda line: None))
+    training = TrainingConfig(
+        prepared=str(prepared.path),
+        batch_size=options.batch_size,
+        learning_rate=0.01,
+        epochs=1,
+        passes=1,
+        validation_users=options.ranked,
+    )
+    report = timed("finetune", lambda: train(training, options.folder / "run"))
+    run = load_run(options.folder / "run")
+    monitor = Monitor(prepared, "ndcg@10", "full", options.ranked, 0)
+    recommender = run.recommender()
+    timed(f"rank {options.ranked} users", lambda: monitor(recommender))
+    timed("export", lambda: export(run, base=options.folder / "savedmodels", name="scale"))
+    document = {"statistics": prepared.description["statistics"], "report": report, "stages": stages}
+    print_result(options, document, "\n".join(map(str, stages)))
+
+
+def run_serving(options: argparse.Namespace) -> None:
+    """Prints answers a second of `top_k` and `serving_default`, and that they are those of NumPy."""
+    import numpy as np
+    import tensorflow as tf
+
+    from apps.pcrec.recommendation import Recommendations
+    from apps.pcrec.runs import load_run
+    from apps.pcrec.serving import none_of
+    from tools.saved_model.versions import versions
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    run = load_run(options.run_folder)
+    folder = options.base / options.name
+    loaded = tf.saved_model.load(str(folder / str(versions(folder)[-1])))
+    users = np.random.default_rng(0).choice(run.users, options.batch_size)
+    plain = {"user": tf.constant(users.tolist(), _kind(run.users)), "k": tf.fill([len(users)], options.k)}
+    none = tf.fill([len(users), 1], tf.constant(none_of(run.items), _kind(run.items)))
+    speeds = {}
+    for name, inputs in (("top_k", plain), ("serving_default", {**plain, "exclude": none, "allow": none})):
+        signature = loaded.signatures[name]
+        answer = signature(**inputs)
+        started, batches = time.perf_counter(), 0
+        while time.perf_counter() - started < options.seconds:
+            signature(**inputs)
+            batches += 1
+        speeds[name] = round(batches * len(users) / (time.perf_counter() - started), 1)
+    expected = Recommendations(run).for_users([str(user) for user in users], options.k)
+    items = [[_text(item) for item in row] for row in answer["item"].numpy().tolist()]
+    same = float(np.mean([row[: len(one.items)] == one.items for row, one in zip(items, expected, strict=True)]))
+    document = {"users_per_second": speeds, "batch": len(users), "k": options.k, "rows_as_numpy": same}
+    print_result(options, document, str(document))
+
+
+def _kind(ids: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.string if ids.dtype.kind == "U" else tf.int64
+
+
+def _text(item: Any) -> Any:
+    return item.decode() if isinstance(item, bytes) else item
+
+
+if __name__ == "__main__":
+    sys.exit(main())

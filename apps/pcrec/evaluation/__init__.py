@@ -1,0 +1,1 @@
+"""How good the rankings are: full ranking, stored negatives, one rule for ties, intervals and tests."""

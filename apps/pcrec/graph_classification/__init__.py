@@ -1,0 +1,1 @@
+"""Graph classification: whether GIN is GIN, on the TU sets, by the official folds and protocol."""

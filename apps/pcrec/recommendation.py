@@ -1,0 +1,153 @@
+"""Recommendations from a run folder, in NumPy: what the served model answers, by a way of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from apps.pcrec.data.prepared import Prepared
+from apps.pcrec.evaluation.ranking import top_items
+from apps.pcrec.recommenders import Recommender
+from apps.pcrec.recommenders.vectors import Vectors
+from apps.pcrec.runs import Run, index_of
+from tools.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is recommended to one user.
+
+    Attributes:
+        asked: the user's id, or the items, as they were given.
+        source: "user", "items" or "popularity": what the answer goes by.
+        items: ids, best first; fewer than asked for where no more are left.
+        scores: of each.
+    """
+
+    asked: Any
+    source: str
+    items: list[Any]
+    scores: list[float]
+
+
+class Recommendations:
+    """Answers for users and for lists of items.
+
+    Args:
+        run: a trained recommender.
+        prepared: the folder it was trained on, if it has moved; needed only by what is no vectors.
+    """
+
+    def __init__(self, run: Run, prepared: Prepared | None = None):
+        self.run = run
+        self.recommender: Recommender = run.recommender(prepared)
+
+    def for_users(
+        self,
+        users: Sequence[str],
+        k: int,
+        *,
+        exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        keep_met: bool = False,
+    ) -> list[Answer]:
+        """The best k items that each user has not met; the most popular for a user nothing was learned of.
+
+        Args:
+            users: ids as text.
+            k: how many.
+            exclude: ids of items not to recommend.
+            allow: ids of the only items to recommend, or None for all.
+            keep_met: recommend what the user met, too.
+
+        Raises:
+            InputError: for a k beyond the catalogue, or an item that is not in it.
+        """
+        run, places = self.run, index_of(self.run.users, list(users))
+        answers = []
+        for asked, user in zip(users, places.tolist(), strict=True):
+            known = user >= 0 and run.trained[user]
+            scores = self.recommender.scores(np.array([user]))[0].copy() if known else run.popularity.copy()
+            met = run.items_of(user) if user >= 0 and not keep_met else ()
+            answers.append(self._answer(asked, "user" if known else "popularity", scores, met, k, exclude, allow))
+        return answers
+
+    def for_items(
+        self, items: Sequence[str], k: int, *, exclude: Sequence[str] = (), allow: Sequence[str] | None = None
+    ) -> Answer:
+        """The best k items for somebody who met these: by fold-in, or the most popular ones where none is known.
+
+        Raises:
+            InputError: as of `for_users`, and if the recommender has no vectors to fold in.
+        """
+        places = index_of(self.run.items, list(items))
+        met = np.unique(places[places >= 0])
+        if not len(met):
+            return self._answer(list(items), "popularity", self.run.popularity.copy(), (), k, exclude, allow)
+        if not isinstance(self.recommender, Vectors):
+            raise InputError(f"Expected a run of vectors to fold in (mf, lightgcn). Received {self.run.config.model}.")
+        vector = folded(self.recommender, met, fold_in_matrix(self.recommender, self.run))
+        scores = self.recommender.item @ vector
+        return self._answer(list(items), "items", scores, met, k, exclude, allow)
+
+    def _answer(
+        self,
+        asked: Any,
+        source: str,
+        scores: np.ndarray,
+        met: Any,
+        k: int,
+        exclude: Sequence[str],
+        allow: Sequence[str] | None,
+    ) -> Answer:
+        ids = self.run.items
+        if not 1 <= k <= len(ids):
+            raise InputError(f"Expected k from 1 to the {len(ids)} items of the catalogue. Received {k}.")
+        scores[np.asarray(met, "int64")] = -np.inf
+        scores[self._places(exclude)] = -np.inf
+        if allow is not None:
+            shut = np.ones(len(ids), bool)
+            shut[self._places(allow)] = False
+            scores[shut] = -np.inf
+        best = top_items(scores[None], k)[0]
+        best = best[np.isfinite(scores[best])]
+        return Answer(asked, source, ids[best].tolist(), scores[best].tolist())
+
+    def _places(self, items: Sequence[str]) -> np.ndarray:
+        places = index_of(self.run.items, list(items)) if len(items) else np.zeros(0, "int64")
+        if (places < 0).any():
+            raise InputError(f"Expected items of the catalogue. Received {items[int(np.argmin(places))]!r}.")
+        return places
+
+
+# === fold-in ===
+
+
+def fold_in_matrix(vectors: Vectors, run: Run, ridge: float = 1e-3) -> np.ndarray:
+    """The matrix that turns what a user met into the user's vector, fitted to the users of the training.
+
+    `vector = m' M`, where m is the sum of the vectors of the items met over the square root of their number, and M
+    minimises the squared difference to the trained vectors, plus `ridge` times the mean square of m for each of its
+    entries.
+
+    Returns:
+        float32 (d, d).
+    """
+    import scipy.sparse
+
+    counts = np.diff(run.offsets)
+    met = scipy.sparse.csr_matrix(
+        (np.ones(len(run.met), "float32"), run.met, run.offsets), (len(run.users), len(run.items))
+    )
+    features = ((met @ vectors.item) / np.sqrt(np.maximum(counts, 1))[:, None])[run.trained]
+    gram = (features.T @ features).astype("float64")
+    gram[np.diag_indices_from(gram)] += ridge * max(np.trace(gram) / len(gram), 1e-12)
+    return np.linalg.solve(gram, features.T @ vectors.user[run.trained]).astype("float32")
+
+
+def folded(vectors: Vectors, met: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The vector of somebody who met these items, float32 (d,)."""
+    return (vectors.item[met].sum(axis=0) / np.sqrt(len(met))) @ matrix

@@ -1,0 +1,61 @@
+"""What gives every item a score for every user, and how it is kept in a run folder."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tools.errors import InputError
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+# Kind in the run's summary -> module and class.
+_HOMES = {
+    "vectors": ("apps.pcrec.recommenders.vectors", "Vectors"),
+    "item_knn": ("apps.pcrec.recommenders.item_knn", "ItemKNN"),
+    "ease": ("apps.pcrec.recommenders.ease", "EASE"),
+}
+
+
+class Recommender(abc.ABC):
+    """Scores of items for users known from training."""
+
+    kind: str
+
+    @abc.abstractmethod
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        """Scores of all items, float32 (users, items), for the users of these indices."""
+
+    @abc.abstractmethod
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes what `load` needs."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> Recommender:
+        """Reads what `save` wrote; `train` is the (users, items) matrix that it was trained on."""
+
+    def pair_scores(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Scores of the given items, float32 (rows, n), of `users` (rows,) and `items` (rows, n)."""
+        return np.take_along_axis(self.scores(users), items, axis=1)
+
+    def width(self, candidates: int) -> int:
+        """Numbers that `pair_scores` holds for a row of so many candidates."""
+        raise NotImplementedError
+
+
+def load_recommender(kind: str, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> Recommender:
+    """The recommender of a run folder.
+
+    Raises:
+        InputError: for an unknown kind, or a file that is absent or damaged.
+    """
+    if kind not in _HOMES:
+        raise InputError(f"Expected a recommender of {', '.join(_HOMES)} in {folder}. Received {kind!r}.")
+    module, name = _HOMES[kind]
+    return getattr(importlib.import_module(module), name).load(folder, train)

@@ -1,0 +1,84 @@
+"""EASE: a linear model from the items of a user to all items, in closed form (Steck 2019)."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from apps.pcrec.recommenders import Recommender
+from tools.errors import InputError
+from tools.files import read_arrays, replacing
+
+WEIGHTS = "ease.npz"
+LARGEST = 30_000
+
+
+class EASE(Recommender):
+    """`scores = x - (x P) / diag(P)` with `P = (X'X + l2 I)^-1`, for the row x of each training user.
+
+    With fewer users than items, `X P = (X X' + l2 I)^-1 X` is computed on the side of the users: the same numbers.
+
+    Args:
+        inverse: P, or (X X' + l2 I)^-1 where `by_user`; float32.
+        diagonal: of P, float64 (items,).
+        by_user: on which side the inverse is.
+        train: X, (users, items).
+    """
+
+    kind = "ease"
+
+    def __init__(self, inverse: np.ndarray, diagonal: np.ndarray, by_user: bool, train: scipy.sparse.csr_matrix):
+        self.inverse, self.diagonal, self.by_user, self.train = inverse, diagonal, by_user, train
+
+    @classmethod
+    def fit(cls, train: scipy.sparse.csr_matrix, *, l2: float = 200.0) -> EASE:
+        """Inverts the smaller of the two Gram matrices.
+
+        Args:
+            train: X, (users, items), ones.
+            l2: added to the diagonal.
+
+        Raises:
+            InputError: if `l2` is not above 0, or users and items are too many to invert.
+        """
+        if not 0 < l2 < float("inf"):
+            raise InputError(f"Expected l2 above 0. Received {l2}.")
+        users, items = train.shape
+        if min(users, items) > LARGEST:
+            raise InputError(f"Expected at most {LARGEST} users or items for EASE. Received {users} and {items}.")
+        by_user = users < items
+        gram = (train @ train.T if by_user else train.T @ train).toarray().astype("float64")
+        gram[np.diag_indices_from(gram)] += l2
+        factor, _ = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+        # The upper half holds what was given.
+        inverse = np.tril(inverse)
+        inverse += np.tril(inverse, -1).T
+        if not by_user:
+            return cls(inverse.astype("float32"), np.diagonal(inverse).copy(), False, train)
+        # diag(P) = (1 - diag(X' K X)) / l2, with K the inverse of the users' side.
+        by_item = train.tocsc()
+        ends = zip(by_item.indptr[:-1], by_item.indptr[1:], strict=True)
+        who = (by_item.indices[begin:end] for begin, end in ends)
+        explained = np.array([inverse[np.ix_(met, met)].sum() for met in who])
+        return cls(inverse.astype("float32"), (1 - explained) / l2, True, train)
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        rows = self.train[users]
+        projected = (self.train.T @ self.inverse[users].T).T if self.by_user else rows @ self.inverse
+        return (rows.toarray() - projected / self.diagonal).astype("float32")
+
+    def width(self, candidates: int) -> int:
+        return self.train.shape[1]
+
+    def save(self, folder: pathlib.Path) -> None:
+        with replacing(folder / WEIGHTS) as partial:
+            np.savez(partial, inverse=self.inverse, diagonal=self.diagonal, by_user=np.array(self.by_user))
+
+    @classmethod
+    def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> EASE:
+        arrays = read_arrays(folder / WEIGHTS)
+        return cls(arrays["inverse"], arrays["diagonal"], bool(arrays["by_user"]), train)

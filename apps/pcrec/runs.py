@@ -1,0 +1,188 @@
+"""The folder of a trained recommender: everything that later verbs need of it.
+
+config.json     how it was trained, and the digest of the prepared folder
+summary.json    what kind of recommender it is
+catalogue.npz   ids of users and items, what each user met in all parts (CSR), who trained, what is popular
+report.json     what training found
+vectors.npz, similarities.npz or ease.npz
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from apps.pcrec.data.prepared import APPLICATION, Prepared, read_prepared
+from apps.pcrec.recommenders import Recommender, load_recommender
+from tools.errors import InputError
+from tools.files import read_arrays, read_json, replacing
+
+SUMMARY = "summary.json"
+REPORT = "report.json"
+CATALOGUE = "catalogue.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """What is trained, and how.
+
+    Attributes:
+        prepared: the prepared folder.
+        model: mf, lightgcn, popularity, item_knn or ease.
+        channels: length of a vector (mf without initial vectors, lightgcn).
+        learning_rate: of the optimizer.
+        l2: weight of the squared vectors of a batch.
+        batch_size: interactions in a step.
+        negatives: drawn for each interaction.
+        epochs: at most; 0 leaves initial vectors as they are.
+        passes: over the interactions in an epoch, after which the validation part is ranked.
+        patience: epochs without improvement after which to stop.
+        monitor: the measure on the validation part that chooses, as ndcg@10.
+        protocol: full or stored: what validation ranks among.
+        validation_users: rows of the validation part to rank, drawn once; 0 for all.
+        initial: a file of vectors to begin with, or None.
+        initial_form: given, shuffled or random (of the same norms).
+        initial_norm: mean norm to which they are scaled, or None.
+        initial_deviation: of the normal numbers to begin with otherwise.
+        depth: steps of LightGCN's propagation.
+        neighbours: of item_knn; each is tried.
+        shrinkage: of item_knn; each is tried.
+        ease_l2: of ease; each is tried.
+        seed: of everything random.
+    """
+
+    prepared: str
+    model: str = "mf"
+    channels: int = 64
+    learning_rate: float = 0.001
+    l2: float = 0.1
+    batch_size: int = 256
+    negatives: int = 1
+    epochs: int = 100
+    passes: int = 2
+    patience: int = 5
+    monitor: str = "ndcg@10"
+    protocol: str = "full"
+    validation_users: int = 20_000
+    initial: str | None = None
+    initial_form: str = "given"
+    initial_norm: float | None = None
+    initial_deviation: float = 0.01
+    depth: int = 3
+    neighbours: tuple[int, ...] = (200, 1000)
+    shrinkage: tuple[float, ...] = (0.0, 10.0)
+    ease_l2: tuple[float, ...] = (50.0, 200.0, 500.0)
+    seed: int = 0
+
+
+def config_of(description: dict[str, Any]) -> TrainingConfig:
+    """The configuration in a config.json."""
+    values = description["training"]
+    return TrainingConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def write_catalogue(folder: pathlib.Path, prepared: Prepared) -> None:
+    """Keeps ids of any type and everything that users met beside the model."""
+    met = prepared.matrix("train", "validation", "test")
+    trained = np.bincount(prepared.train.user, minlength=len(prepared.users)) > 0
+    counts = np.bincount(prepared.train.item, minlength=len(prepared.items)).astype("float32")
+    with replacing(folder / CATALOGUE) as partial:
+        np.savez(
+            partial,
+            users=prepared.users,
+            items=prepared.items,
+            offsets=met.indptr.astype("int64"),
+            met=met.indices.astype("int32"),
+            trained=trained,
+            popularity=counts,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained recommender.
+
+    Attributes:
+        path: the run folder.
+        config: how it was trained.
+        digest: of the prepared folder it was trained on.
+        kind: of recommender.
+        users: ids, sorted.
+        items: ids, sorted.
+        offsets: where each user's items begin in `met`, int64 (users + 1,).
+        met: items that users met, in any part, int32.
+        trained: whether each user has training interactions, bool (users,); of others nothing was learned.
+        popularity: training interactions of each item, float32 (items,).
+    """
+
+    path: pathlib.Path
+    config: TrainingConfig
+    digest: str
+    kind: str
+    users: np.ndarray
+    items: np.ndarray
+    offsets: np.ndarray
+    met: np.ndarray
+    trained: np.ndarray
+    popularity: np.ndarray
+
+    def prepared(self, folder: str | os.PathLike | None = None) -> Prepared:
+        """The prepared folder it was trained on, which may have moved.
+
+        Raises:
+            InputError: if it is another.
+        """
+        prepared = read_prepared(folder or self.config.prepared)
+        if prepared.digest != self.digest:
+            raise InputError(
+                f"Expected the prepared folder that {self.path} was trained on. Received {prepared.path}, another: "
+                "were source and target swapped?"
+            )
+        return prepared
+
+    def recommender(self, prepared: Prepared | None = None) -> Recommender:
+        """The recommender; those that are no vectors need the prepared folder."""
+        train = None if self.kind == "vectors" else (prepared or self.prepared()).matrix("train")
+        return load_recommender(self.kind, self.path, train)
+
+    def items_of(self, user: int) -> np.ndarray:
+        """What the user of this index met."""
+        return self.met[self.offsets[user] : self.offsets[user + 1]]
+
+
+def load_run(path: str | os.PathLike) -> Run:
+    """Reads a run folder that `finetune` wrote.
+
+    Raises:
+        InputError: if this is none, or its training has not ended.
+    """
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        raise InputError(f"Expected a run folder. Received {folder}: {'a file' if folder.exists() else 'not found'}.")
+    description = read_json(folder / "config.json")
+    if description.get("application") != APPLICATION or description.get("kind") != "run":
+        raise InputError(f"Expected a run that `kapps pcrec finetune` wrote. Received {folder}, of another command.")
+    if not (folder / REPORT).exists():
+        raise InputError(f"Expected a run whose training has ended. Received {folder}: no {REPORT} (--resume goes on).")
+    catalogue = read_arrays(folder / CATALOGUE)
+    kind = read_json(folder / SUMMARY)["recommender"]
+    return Run(folder, config_of(description), description["digest"], kind, **catalogue)
+
+
+def index_of(ids: np.ndarray, wanted: list[str] | np.ndarray) -> np.ndarray:
+    """Places of ids given as text in the sorted ids, -1 for those that are not known, int64."""
+    words = np.array([str(one) for one in wanted], dtype=str)
+    if ids.dtype.kind != "U":
+        numbers = np.full(len(words), np.iinfo("int64").min)
+        for place, word in enumerate(words):
+            try:
+                numbers[place] = int(word)
+            except (ValueError, OverflowError):
+                continue
+        words = numbers
+    place = np.minimum(np.searchsorted(ids, words), len(ids) - 1)
+    return np.where(ids[place] == words, place, -1)
