@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import pathlib
 import struct
@@ -50,7 +51,7 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"Expected an .npy file of numbers. Received {path}: {error}.") from None
     if ".idx3" in path.name or "idx3-ubyte" in path.name:
-        return checked_images(_read_idx(path), str(path))
+        return checked_images(read_idx(path), str(path))
     raise InputError(f"Expected a folder of pictures, an .npy, .npz or idx3 file. Received {path}.")
 
 
@@ -80,12 +81,17 @@ def _images_array(arrays: dict[str, np.ndarray], path: pathlib.Path) -> np.ndarr
     return arrays["images"] if "images" in arrays else next(iter(arrays.values()))
 
 
+def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The pictures in a folder, at any depth, in the order in which they are read."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+
+
 def _read_folder(folder: pathlib.Path, grey: bool) -> np.ndarray:
     import cv2
 
     from tools.commands import progress
 
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+    files = picture_files(folder)
     if not files:
         raise InputError(f"Expected pictures ({', '.join(PICTURES)}) in {folder}. Received a folder without any.")
     images: np.ndarray | None = None
@@ -110,16 +116,28 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _read_idx(path: pathlib.Path) -> np.ndarray:
+def read_idx(path: pathlib.Path, magic: int = IDX_MAGIC) -> np.ndarray:
+    """Bytes of a file in MNIST's format, packed by gzip or not.
+
+    Args:
+        path: of the file.
+        magic: its first four bytes, of which the last is the number of axes.
+
+    Raises:
+        InputError: if the file is another or a part.
+    """
+    axes = magic & 0xFF
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        magic, count, height, width = struct.unpack(">IIII", data[:16])
+        found, *shape = struct.unpack(f">{1 + axes}I", data[: 4 + 4 * axes])
     except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise InputError(f"Expected an idx3 file. Received {path}: {error}.") from None
-    if magic != IDX_MAGIC or len(data) != 16 + count * height * width:
-        raise InputError(f"Expected {path} to hold whole images of bytes in idx3 format. Received another or a part.")
-    return np.frombuffer(data, np.uint8, offset=16).reshape(count, height, width)
+        raise InputError(f"Expected an idx{axes} file. Received {path}: {error}.") from None
+    if found != magic or len(data) != 4 + 4 * axes + math.prod(shape):
+        raise InputError(
+            f"Expected {path} to hold whole arrays of bytes in idx{axes} format. Received another or a part."
+        )
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 # === Training ===

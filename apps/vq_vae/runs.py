@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 APPLICATION = "vq_vae"
 SUMMARY = "summary.json"
+# The medium of a run whose config.json names none.
+IMAGES = "images"
 WHICH = ("best", "last")
 
 
@@ -75,11 +77,10 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     folder = pathlib.Path(path)
     if which not in WHICH:
         raise InputError(f"Expected which to be one of {', '.join(WHICH)}. Received {which!r}.")
-    if not folder.is_dir():
-        raise InputError(f"Expected a run folder. Received {folder}: {'a file' if folder.exists() else 'not found'}.")
+    medium = medium_of(folder)
+    if medium != IMAGES:
+        raise InputError(f"Expected a run of an autoencoder of images. Received {folder}, of a {medium}.")
     config = read_json(folder / "config.json")
-    if config.get("application") != APPLICATION:
-        raise InputError(f"Expected a run of {APPLICATION}. Received {folder}, a run of {config.get('application')}.")
     if not (folder / SUMMARY).exists():
         raise InputError(
             f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
@@ -87,6 +88,21 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     summary = read_json(folder / SUMMARY)
     model = load_checkpoint(folder / f"{which}.keras")
     return Run(folder, model, likelihood_of(config, summary), config, summary)
+
+
+def medium_of(path: str | os.PathLike) -> str:
+    """What a run folder of this application is of: "images", another medium, or "prior".
+
+    Raises:
+        InputError: if this is no run folder, or one of another application.
+    """
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        raise InputError(f"Expected a run folder. Received {folder}: {'a file' if folder.exists() else 'not found'}.")
+    config = read_json(folder / "config.json")
+    if config.get("application") != APPLICATION:
+        raise InputError(f"Expected a run of {APPLICATION}. Received {folder}, a run of {config.get('application')}.")
+    return config.get("medium", IMAGES)
 
 
 def load_checkpoint(file: pathlib.Path) -> keras.Model:
