@@ -1,4 +1,4 @@
-"""The verbs of `kapps vq-vae`: models, train, evaluate, reconstruct, export."""
+"""The verbs of `kapps vq-vae`: models, train, evaluate, reconstruct, export; and those of the priors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
+from apps.vq_vae import cli_prior
 from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, add_flags, pair, precisions
 from tools.commands import add_command, add_group, print_result, table
 from tools.errors import InputError
@@ -20,7 +21,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "vq-vae",
-        help="turn images into discrete codes and back: models, train, evaluate, reconstruct, export",
+        help="turn images into discrete codes and back, and learn their prior",
         example=f"{COMMAND} train pictures/train --output runs/mine",
     )
     add_command(
@@ -34,6 +35,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_reconstruct(verbs)
     _add_export(verbs)
+    cli_prior.add_commands(verbs)
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -192,8 +194,8 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "export",
-        help="publish an autoencoder for TensorFlow Serving and, with --lite, for the edge",
-        example=f"{COMMAND} export runs/mine --name mine --lite float32",
+        help="publish an autoencoder, or a prior with its own, for TensorFlow Serving and, with --lite, for the edge",
+        example=f"{COMMAND} export runs/mine --name mine --lite float32\n  {COMMAND} export runs/prior --name sampler",
         run=run_export,
     )
     _add_run(parser)
@@ -211,10 +213,19 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument("--data", help=f"images of which int8 takes its ranges: {DATA} (default those of the training)")
+    parser.add_argument("--autoencoder", metavar="RUN", help="of a prior, if it is no longer where it was")
 
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes the run and prints where."""
+    from apps.vq_vae.runs import medium_of
+
+    EXPORTS.get(medium_of(options.run_folder), _export_images)(options)
+
+
+def _export_images(options: argparse.Namespace) -> None:
+    if options.autoencoder:
+        raise InputError("Expected --autoencoder only for a prior. Received it for an autoencoder.")
     from apps.vq_vae.image_export import export, export_lite
     from apps.vq_vae.runs import load_run
 
@@ -241,3 +252,7 @@ def run_export(options: argparse.Namespace) -> None:
         return "\n".join(lines)
 
     print_result(options, result, text)
+
+
+# Medium of a run -> what publishes it, where that is no autoencoder of images.
+EXPORTS = {"prior": cli_prior.export_prior}

@@ -41,14 +41,8 @@ def image_codes(
     images = run.read(data)
     conditions, found = {}, {}
     if config.classes:
-        words = read_labels(data, labels)
-        if len(words) != len(images):
-            raise InputError(
-                f"Expected a label for each of the {len(images)} images in {data}. "
-                f"Received {len(words)} in {labels or data}."
-            )
         known = None if names is None else names["label"]
-        conditions["label"], found["label"] = numbered(words, known, str(labels or data))
+        conditions["label"], found["label"] = labelled(images, data, labels, known)
     return CodeSet(encode(run, images), conditions, found)
 
 
@@ -101,6 +95,29 @@ def read_labels(data: str | os.PathLike, labels: str | os.PathLike | None = None
         "Expected labels: class folders, an array `labels` in an .npz file, or --labels with an idx1, .npy or .npz "
         f"file. Received {path}."
     )
+
+
+def labelled(
+    images: np.ndarray, data: str | os.PathLike, labels: str | os.PathLike | None, names: Sequence[str] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The number of the class of each image, int32, and the names of the classes.
+
+    Args:
+        images: that were read from `data`.
+        data: as of `read_labels`.
+        labels: as of `read_labels`.
+        names: of the classes, where they are known already.
+
+    Raises:
+        InputError: if there is not a label for each image, or one is of another class.
+    """
+    words = read_labels(data, labels)
+    if len(words) != len(images):
+        raise InputError(
+            f"Expected a label for each of the {len(images)} images in {data}. "
+            f"Received {len(words)} in {labels or data}."
+        )
+    return numbered(words, names, str(labels or data))
 
 
 def numbered(words: np.ndarray, names: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -14,7 +14,12 @@ from apps.vq_vae.runs import Run
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
     """The expected images, uint8, as `images` are."""
-    mean = np.asarray(run.likelihood.mean(run.model(scaled(images), training=False)))
+    return whole_pixels(run, run.model(scaled(images), training=False))
+
+
+def whole_pixels(run: Run, outputs: Any) -> np.ndarray:
+    """The expected images of a decoder's outputs, uint8."""
+    mean = np.asarray(run.likelihood.mean(outputs))
     return np.clip(np.round((mean + 0.5) * 255), 0, 255).astype(np.uint8)
 
 

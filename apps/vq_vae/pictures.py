@@ -66,13 +66,18 @@ def write_png(picture: np.ndarray, path: pathlib.Path) -> pathlib.Path:
     import cv2
 
     path = pathlib.Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"Expected a path that ends in .png. Received {path}.")
-    if picture.shape[-1] not in DRAWABLE:
-        raise InputError(f"Expected images of 1 or 3 channels, to draw them. Received {picture.shape[-1]}.")
+    check_drawable(path, picture.shape[-1])
     with replacing(path) as partial:
         written, data = cv2.imencode(".png", picture[..., ::-1])
         if not written:
             raise OSError(f"The picture {path} could not be written.")
         partial.write_bytes(data.tobytes())
     return path
+
+
+def check_drawable(path: pathlib.Path, channels: int) -> None:
+    """Raises an `InputError` for a path that does not end in .png, or another number of channels than 1 or 3."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"Expected a path that ends in .png. Received {path}.")
+    if channels not in DRAWABLE:
+        raise InputError(f"Expected images of 1 or 3 channels, to draw them. Received {channels}.")

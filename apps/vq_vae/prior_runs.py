@@ -100,7 +100,8 @@ def load_prior_run(
     loaded = MEDIA[config["prior_of"]].load(place, config["data"]["which"])
     if digest_of(loaded.model) != config["autoencoder_digest"]:
         raise InputError(
-            f"Expected the autoencoder that the prior {folder} was trained with. Received {place}, of another code book."
+            f"Expected the autoencoder that the prior {folder} was trained with. Received {place}, with another code "
+            "book."
         )
     return PriorRun(folder, load_checkpoint(folder / f"{which}.keras"), config, loaded, config["names"])
 

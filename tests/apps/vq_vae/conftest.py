@@ -53,6 +53,42 @@ def trained_run(small_file, small_overrides, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def labelled_file(small_images, tmp_path_factory):
+    """The discs with classes: whether the first of two colours is the brighter one."""
+    path = tmp_path_factory.mktemp("labelled") / "discs.npz"
+    brighter = small_images[:, 4, 6].sum(axis=-1) > small_images[:, 0, 0].sum(axis=-1)
+    np.savez(path, images=small_images, labels=np.where(brighter, "bright", "dark"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def prior_config(trained_run, labelled_file):
+    from apps.vq_vae.prior_training import PriorConfig
+
+    return PriorConfig(
+        autoencoder=str(trained_run),
+        data=str(labelled_file),
+        classes=True,
+        model="pixelcnn_tiny",
+        overrides={"filters": 8, "layers": 2, "hidden": 8},
+        steps=6,
+        steps_per_epoch=2,
+        batch_size=8,
+        validation_examples=16,
+    )
+
+
+@pytest.fixture(scope="session")
+def prior_run(prior_config, tmp_path_factory):
+    """The run folder of a prior of `trained_run`; tests only read it."""
+    from apps.vq_vae.prior_training import train
+
+    folder = tmp_path_factory.mktemp("priors") / "small"
+    train(prior_config, folder)
+    return folder
+
+
 @pytest.fixture
 def kapps(capsys):
     """Runs a verb; returns exit status, standard output and standard error."""
