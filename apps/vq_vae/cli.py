@@ -133,21 +133,26 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     )
     _add_run(parser)
     parser.add_argument("data", help=DATA)
-    parser.add_argument("--output", type=pathlib.Path, help="folder for evaluation.json (default RUN/evaluation)")
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="folder for evaluation.json and code_usage.png (default RUN/evaluation)"
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Evaluates, writes evaluation.json, and prints the measures."""
-    from apps.vq_vae.image_evaluation import measure
+    """Evaluates, writes evaluation.json and code_usage.png, and prints the measures."""
+    from apps.vq_vae.image_evaluation import code_counts, measure
+    from apps.vq_vae.pictures import draw_code_usage
     from apps.vq_vae.runs import load_run
     from tools.files import write_json
 
     run = load_run(options.run_folder, options.which)
     document = {"run": str(run.path), "data": options.data, "which": options.which}
-    document.update(measure(run, run.read(options.data)))
+    images = run.read(options.data)
+    document.update(measure(run, images))
     folder = options.output or options.run_folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", document)
+    draw_code_usage(code_counts(run, images), folder / "code_usage.png")
     measures = {name: value for name, value in document.items() if name not in ("run", "data", "which")}
     print_result(options, document, lambda: _measures_text(measures))
 

@@ -55,8 +55,7 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         error = inputs - np.asarray(run.likelihood.mean(outputs))
         squares += float(np.square(error.astype(np.float64)).sum())
         nats -= float(np.asarray(run.likelihood.log_probability(inputs, outputs), np.float64).sum())
-        for column, chosen in enumerate(np.asarray(codes).reshape(-1, columns).T):
-            counts[column] += np.bincount(chosen, minlength=quantizer.code_count)
+        _count(np.asarray(codes), counts)
     numbers = math.prod(images.shape[1:])
     positions = int(counts[0].sum()) // len(images)
     rate = rate_bits_per_dim(positions, columns, quantizer.code_count, numbers)
@@ -74,6 +73,28 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim": reconstruction,
         "bits_per_dim_upper_bound": bits_per_dim_upper_bound(rate, reconstruction),
     }
+
+
+def code_counts(run: Run, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """How often the encoder chooses each code: int64 (codes a position, codes).
+
+    Args:
+        run: a trained autoencoder.
+        images: uint8 (images, height, width, channels).
+        batch: images at a time.
+    """
+    from apps.vq_vae.models import encoder_of
+
+    encoder, quantizer = encoder_of(run.model), run.model.get_layer("quantizer")
+    counts = np.zeros((quantizer.columns or 1, quantizer.code_count), np.int64)
+    for begin in range(0, len(images), batch):
+        _count(np.asarray(encoder(scaled(images[begin : begin + batch]), training=False)), counts)
+    return counts
+
+
+def _count(codes: np.ndarray, counts: np.ndarray) -> None:
+    for row, chosen in zip(counts, codes.reshape(-1, len(counts)).T, strict=True):
+        row += np.bincount(chosen, minlength=len(row))
 
 
 def perplexity(counts: np.ndarray) -> float:
