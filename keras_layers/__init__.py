@@ -15,6 +15,7 @@ from keras_layers.quantization import (
     VectorQuantizerEMA,
 )
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
+from keras_layers.variational import CategoricalSampling, GaussianSampling, importance_bound, vimco_loss
 from keras_layers.video import (
     CenteredIdentity,
     ChannelwiseConv3D,
@@ -34,6 +35,7 @@ from keras_layers.video import (
 )
 
 __all__ = [
+    "CategoricalSampling",
     "CausalConv1D",
     "CenteredIdentity",
     "ChannelwiseConv3D",
@@ -46,6 +48,7 @@ __all__ = [
     "FrameRateResampling",
     "GINConv",
     "GatedMaskedBlock",
+    "GaussianSampling",
     "GraphReadout",
     "InflatedInception",
     "InverseLink",
@@ -69,6 +72,8 @@ __all__ = [
     "VectorQuantizerEMA",
     "WaveNetBlock",
     "WindowedAveragePooling3D",
+    "importance_bound",
     "inflate",
     "losses",
+    "vimco_loss",
 ]
