@@ -112,7 +112,8 @@ def _configuration(options: argparse.Namespace) -> Any:
 def _measures_text(measures: dict[str, Any]) -> str:
     numbers = {name: value for name, value in measures.items() if name not in ("images", "codes")}
     rows = [[name, f"{value:.4g}"] for name, value in numbers.items()]
-    return f"{measures['images']} images, {measures['codes']} codes\n\n{table(rows, ['measure', 'value'])}"
+    codes = f", {measures['codes']} codes" if "codes" in measures else ""
+    return f"{measures['images']} images{codes}\n\n{table(rows, ['measure', 'value'])}"
 
 
 # === evaluate ===
@@ -141,6 +142,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluates, writes evaluation.json and code_usage.png, and prints the measures."""
     from apps.vq_vae.image_evaluation import code_counts, measure
+    from apps.vq_vae.models import has_quantizer
     from apps.vq_vae.pictures import draw_code_usage
     from apps.vq_vae.runs import load_run
     from tools.files import write_json
@@ -152,7 +154,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     folder = options.output or options.run_folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", document)
-    draw_code_usage(code_counts(run, images), folder / "code_usage.png")
+    if has_quantizer(run.model):
+        draw_code_usage(code_counts(run, images), folder / "code_usage.png")
     measures = {name: value for name, value in document.items() if name not in ("run", "data", "which")}
     print_result(options, document, lambda: _measures_text(measures))
 

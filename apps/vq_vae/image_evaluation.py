@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.vq_vae.baseline_evaluation import measure_baseline
 from apps.vq_vae.image_data import scaled
 from apps.vq_vae.likelihoods import bits_per_dim_upper_bound, rate_bits_per_dim
 from apps.vq_vae.runs import Run
@@ -24,7 +25,7 @@ def whole_pixels(run: Run, outputs: Any) -> np.ndarray:
 
 
 def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
-    """Errors, use of the codes and bits over all images.
+    """Errors, use of the codes and bits over all images; of a VAE or VIMCO, what `measure_baseline` returns.
 
     Args:
         run: a trained autoencoder.
@@ -38,8 +39,10 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim", -log2 p(image | its codes); "bits_per_dim_upper_bound", the sum, an upper bound
         of -log2 p(image).
     """
-    from apps.vq_vae.models import encoder_of
+    from apps.vq_vae.models import encoder_of, has_quantizer
 
+    if not has_quantizer(run.model):
+        return measure_baseline(run, images)
     encoder, quantizer, decoder = (
         encoder_of(run.model),
         run.model.get_layer("quantizer"),

@@ -125,7 +125,7 @@ def check(config: TrainingConfig) -> None:
     own = sorted({"input_shape", "likelihood", "name"} & set(config.overrides))
     if own:
         raise InputError(f"Expected overrides without {own[0]}, which the images or a flag decide. Received one.")
-    if models.info(config.model).constructor is not models.ImageVQVAE:
+    if models.info(config.model).constructor not in models.IMAGE_AUTOENCODERS:
         raise InputError(f"Expected an autoencoder of images. Received {config.model!r}, a prior.")
 
 
@@ -156,7 +156,10 @@ def make_model(config: TrainingConfig, shape: tuple[int, ...]) -> keras.Model:
 
 
 def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: float, learning_rate: float) -> None:
-    """Adam on the likelihood's loss, beside what the quantiser adds; `data_variance` is the variance of the data."""
+    """Adam on the likelihood's loss, beside what the latents add; `data_variance` is the variance of the data.
+
+    A model with a layer "bound" has the likelihood in it.
+    """
 
     def loss(images: Any, outputs: Any) -> Any:
         return likelihood.loss(images, outputs, data_variance)
@@ -166,7 +169,7 @@ def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: flo
 
     model.compile(
         keras.optimizers.Adam(learning_rate),
-        loss,
+        None if any(layer.name == "bound" for layer in model.layers) else loss,
         metrics=[keras.metrics.MeanMetricWrapper(error, name="normalised_error")],
         jit_compile=False,
     )

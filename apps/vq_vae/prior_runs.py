@@ -117,7 +117,9 @@ def digest_of(model: keras.Model) -> str:
 
 def check_one_code(autoencoder: Any) -> None:
     """Raises an `InputError` if an autoencoder has several codes a position, for which no prior is made."""
-    columns = autoencoder.model.get_layer("quantizer").columns
+    from apps.vq_vae.models import quantizer_of
+
+    columns = quantizer_of(autoencoder.model).columns
     if columns is not None:
         raise InputError(
             f"Expected an autoencoder of one code a position, to learn a prior of. Received {columns} codes a position "

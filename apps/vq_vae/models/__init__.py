@@ -12,15 +12,19 @@ from typing import Any
 
 import keras
 
-from apps.vq_vae.models import image_autoencoder, pixelcnn, video_prior, wavenet_prior
-from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of
+from apps.vq_vae.models import baselines, image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models.baselines import VAE, VIMCO
+from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of, has_quantizer, quantizer_of
 from apps.vq_vae.models.pixelcnn import PixelCNN
 from apps.vq_vae.models.video_prior import VideoPrior
 from apps.vq_vae.models.wavenet_prior import WaveNetPrior
 from tools.registry import ModelInfo, Registry
 
 __all__ = [
+    "IMAGE_AUTOENCODERS",
     "REGISTRY",
+    "VAE",
+    "VIMCO",
     "ImageVQVAE",
     "PixelCNN",
     "VideoPrior",
@@ -28,13 +32,17 @@ __all__ = [
     "create",
     "decoder_of",
     "encoder_of",
+    "has_quantizer",
     "info",
     "names",
+    "quantizer_of",
     "table",
 ]
 
+# Constructors of what `kapps vq-vae train` trains on images.
+IMAGE_AUTOENCODERS = (ImageVQVAE, VAE, VIMCO)
 REGISTRY = Registry("vq_vae")
-for _module in (image_autoencoder, pixelcnn, wavenet_prior, video_prior):
+for _module in (image_autoencoder, baselines, pixelcnn, wavenet_prior, video_prior):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 

@@ -173,3 +173,32 @@ def test_the_start_of_the_curve_of_sonnet(real_data, tmp_path):
     last = train(config, tmp_path / "run")["last_epoch"]
     assert 0.12 < last["normalised_error"] < 0.18
     assert 20 < last["quantizer_perplexity"] < 50
+
+
+@pytest.mark.parametrize("model, overrides", [("vae_tiny", {}), ("vimco_tiny", {"codes": 8, "samples": 4})])
+def test_baselines_train_and_are_measured(small_file, tmp_path, model, overrides):
+    config = TrainingConfig(
+        data=str(small_file),
+        model=model,
+        overrides={"hidden_units": 8, "residual_units": 4, **overrides},
+        likelihood="gaussian",
+        steps=60,
+        steps_per_epoch=30,
+        batch_size=8,
+        validation_images=8,
+        learning_rate=3e-3,
+    )
+    report = train(config, tmp_path / "run")
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    columns = [dict(zip(rows[0].split(","), row.split(","), strict=True)) for row in rows[1:]]
+    losses = [float(row["loss"]) for row in columns]
+    assert losses[1] < losses[0]
+    held_out = report["held_out"]
+    assert held_out["samples"] == 50
+    assert 0 < held_out["bits_per_dim_upper_bound"] <= held_out["single_sample_bits_per_dim_upper_bound"] + 1e-3
+    assert (tmp_path / "run" / "reconstructions.png").is_file()
+
+
+def test_a_baseline_needs_a_likelihood(small_file, tmp_path):
+    with pytest.raises(InputError, match="probability in training"):
+        train(TrainingConfig(data=str(small_file), model="vae_tiny", validation_images=8), tmp_path / "run")
