@@ -8,8 +8,8 @@ import pathlib
 import sys
 from typing import Any
 
-from apps.vq_vae.flags import COMMAND, Flags, add_flags, pair
-from tools.commands import add_command, print_result, table
+from apps.vq_vae.flags import COMMAND
+from tools.commands import Flags, add_command, add_flags, pair, print_result, table
 from tools.errors import InputError
 
 TRAIN_PRIOR: Flags = {
