@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from apps.vq_vae import cli_prior
-from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, add_flags, pair, precisions
-from tools.commands import add_command, add_group, print_result, table
+from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, precisions
+from tools.commands import add_command, add_flags, add_group, pair, print_result, table
 from tools.errors import InputError
 
 DATA = "a folder of pictures, an .npy or .npz file of integers 0 to 255, or an idx3 file"

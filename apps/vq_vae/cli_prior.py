@@ -8,8 +8,8 @@ import pathlib
 import sys
 from typing import Any
 
-from apps.vq_vae.flags import COMMAND, Flags, add_flags, pair
-from tools.commands import add_command, print_result, table
+from apps.vq_vae.flags import COMMAND
+from tools.commands import Flags, add_command, add_flags, pair, print_result, table
 from tools.errors import InputError
 
 TRAIN_PRIOR: Flags = {
@@ -152,6 +152,7 @@ def run_sample(options: argparse.Namespace) -> None:
         raise InputError(f"Expected --codes to end in .npz. Received {options.codes}.")
     import numpy as np
 
+    from apps.vq_vae.image_codes import shortened
     from apps.vq_vae.pictures import check_drawable, grid, write_png
     from apps.vq_vae.prior_runs import load_prior_run
     from apps.vq_vae.prior_sampling import check_images, decode, sample_codes
@@ -162,7 +163,8 @@ def run_sample(options: argparse.Namespace) -> None:
     check_drawable(options.output, run.autoencoder.shape[-1])
     wanted = options.label or list(run.names.get("label", ()))
     labels = np.repeat(run.class_numbers("label", wanted), options.count) if wanted else None
-    seeds = options.seed * 1_000_003 + np.arange(options.count * max(1, len(wanted)))
+    random = np.random.default_rng(options.seed)
+    seeds = random.integers(2**63 - 1, size=options.count * max(1, len(wanted)))
     print(f"drawing {len(seeds)} images", file=sys.stderr, flush=True)
     codes = sample_codes(run, seeds, labels, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
     images = decode(run.autoencoder, codes)
@@ -178,7 +180,7 @@ def run_sample(options: argparse.Namespace) -> None:
         "labels": wanted,
         "codes": None if options.codes is None else str(options.codes),
     }
-    rows = f", a row each of {', '.join(wanted)}" if wanted else ""
+    rows = f", a row each of {shortened(wanted)}" if wanted else ""
     print_result(options, result, f"{len(images)} samples are in {options.output}{rows}")
 
 

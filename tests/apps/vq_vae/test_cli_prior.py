@@ -27,6 +27,7 @@ def test_the_flags_are_fields():
     assert names | {"autoencoder", "data", "overrides"} == {field.name for field in dataclasses.fields(PriorConfig)}
 
 
+@pytest.mark.slow
 def test_train_and_resume(kapps, trained_run, labelled_file, tmp_path):
     flags = ["--classes", "--model", "pixelcnn_tiny", "--set", "filters=8", "--set", "layers=2"]
     flags += ["--steps", 2, "--steps-per-epoch", 1, "--batch-size", 8, "--validation-examples", 16]
@@ -38,6 +39,25 @@ def test_train_and_resume(kapps, trained_run, labelled_file, tmp_path):
     assert status == 0 and "finished" in err and "a uniform choice" in out and "4.000" in out
     status, _, err = kapps("train-prior", "--output", run, "--resume", "--seed", 3)
     assert status == 1 and "seed is 0 in the run and 3 now" in err
+
+
+def test_flags_reach_the_configuration(kapps, trained_run, labelled_file, tmp_path, monkeypatch):
+    seen = []
+    report = {"held_out": {"bits_per_code": 2.5, "histogram_bits": 3.0, "uniform_bits": 4.0, "accuracy": 0.25}}
+    report["held_out"] |= {"codes": 96, "examples": 16}
+
+    def train(config, folder, resume):
+        seen.append((config, folder, resume))
+        return {**report, "best_epoch": 3}
+
+    monkeypatch.setattr("apps.vq_vae.prior_training.train", train)
+    flags = ["--classes", "--labels", "l.idx1", "--set", "filters=8", "--set", "dropout=0.1", "--learning-rate", "0.01"]
+    status, out, _ = kapps("train-prior", trained_run, labelled_file, "--output", tmp_path / "run", *flags)
+    assert status == 0 and "2.500" in out and "96 codes of 16 held out examples" in out and "25.0%" in out
+    ((config, folder, resume),) = seen
+    assert (config.autoencoder, config.data) == (str(trained_run), str(labelled_file))
+    assert (config.classes, config.labels, config.learning_rate) == (True, "l.idx1", 0.01)
+    assert config.overrides == {"filters": 8, "dropout": 0.1} and folder == tmp_path / "run" and not resume
     status, _, err = kapps("train-prior", trained_run, "--output", tmp_path / "new")
     assert status == 1 and "Expected AUTOENCODER_RUN and DATA. Received AUTOENCODER_RUN alone" in err
 

@@ -3,15 +3,20 @@
 import csv
 import dataclasses
 import json
+import shutil
+import types
 
 import keras
 import numpy as np
 import pytest
 
+from apps.vq_vae import models
 from apps.vq_vae.media import MEDIA
 from apps.vq_vae.prior import evaluate_prior
-from apps.vq_vae.prior_runs import load_prior_run
+from apps.vq_vae.prior_runs import check_one_code, load_prior_run
+from apps.vq_vae.prior_sampling import sample_codes
 from apps.vq_vae.prior_training import config_of, read_codes, train
+from apps.vq_vae.runs import load_run
 from tools.errors import InputError
 
 
@@ -38,20 +43,22 @@ def test_the_run_folder(prior_run, prior_config, trained_run):
     assert measured["bits_per_code"] == pytest.approx(min(losses) / np.log(2), rel=1e-5)
 
 
-def test_validation_of_its_own_keeps_the_names(prior_config, small_images, tmp_path):
+def test_validation_of_its_own_keeps_the_names(prior_config, trained_run, small_images, tmp_path):
     np.savez(tmp_path / "dark.npz", images=small_images[:20], labels=np.full(20, "dark"))
-    config = dataclasses.replace(prior_config, validation=str(tmp_path / "dark.npz"), steps=2)
-    report = train(config, tmp_path / "run")
-    assert (report["examples"], report["held_out"]["examples"]) == (96, 20)
-    run = load_prior_run(tmp_path / "run")
-    held_out = read_codes(config_of(run.config), MEDIA["images"], run.autoencoder)[1]
+    config = dataclasses.replace(prior_config, validation=str(tmp_path / "dark.npz"))
+    training, held_out = read_codes(config, MEDIA["images"], load_run(trained_run))
+    assert (len(training), len(held_out)) == (96, 20) and held_out.names == training.names
     assert held_out.conditions["label"].tolist() == [1] * 20
 
 
+@pytest.mark.slow
 def test_without_classes(prior_config, tmp_path):
     train(dataclasses.replace(prior_config, classes=False, steps=2), tmp_path / "run")
     run = load_prior_run(tmp_path / "run", "last")
     assert run.names == {} and [tensor.name for tensor in run.model.inputs] == ["codes"]
+    assert sample_codes(run, [1, 2]).shape == (2, 2, 3)
+    with pytest.raises(InputError, match="labels only for a prior that knows classes"):
+        sample_codes(run, [1], np.zeros(1, np.int32))
 
 
 @pytest.mark.slow
@@ -86,46 +93,34 @@ def test_an_interrupted_training_ends_as_a_whole_one(prior_config, tmp_path, mon
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture(scope="module")
-def other_autoencoder(small_file, small_overrides, tmp_path_factory):
-    """As `trained_run`, from another seed, with two codes a position where it says so."""
-    from apps.vq_vae.image_training import TrainingConfig
-    from apps.vq_vae.image_training import train as train_images
-
-    def make(**changes):
-        folder = tmp_path_factory.mktemp("others") / "run"
-        config = TrainingConfig(
-            data=str(small_file),
-            model="vq_vae_tiny",
-            overrides={**small_overrides, **changes},
-            steps=1,
-            steps_per_epoch=1,
-            validation_images=16,
-            seed=1,
-        )
-        train_images(config, folder)
-        return folder
-
-    return make
-
-
-def test_the_prior_of_another_code_book_is_refused(prior_run, other_autoencoder, tmp_path):
+def test_the_prior_of_another_code_book_is_refused(prior_run, trained_run, tmp_path):
+    other = shutil.copytree(trained_run, tmp_path / "other")
+    assert load_prior_run(prior_run, autoencoder=other).autoencoder.path == other
+    model = keras.models.load_model(other / "best.keras")
+    quantizer = model.get_layer("quantizer")
+    quantizer.set_weights([weights + 0.01 for weights in quantizer.get_weights()])
+    model.save(other / "best.keras")
     with pytest.raises(InputError, match=r"that the prior .* was trained with\. Received .*, with another code book"):
-        load_prior_run(prior_run, autoencoder=other_autoencoder())
+        load_prior_run(prior_run, autoencoder=other)
     with pytest.raises(InputError, match=r"Received no such folder \(--autoencoder\)"):
         load_prior_run(prior_run, autoencoder=tmp_path / "none")
 
 
-def test_several_codes_a_position_are_refused(prior_config, other_autoencoder, tmp_path):
-    folder = other_autoencoder(quantizer="residual", quantizer_options={"stages": 3})
-    with pytest.raises(InputError, match=r"one code a position, to learn a prior of\. Received 3 codes"):
-        train(dataclasses.replace(prior_config, autoencoder=str(folder)), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("quantizer", "options", "columns"),
+    [("ema", {"heads": 2}, 2), ("residual", {"stages": 3}, 3), ("ema", {}, None), ("finite_scalar", {}, None)],
+)
+def test_several_codes_a_position_are_refused(quantizer, options, columns, small_overrides):
+    model = models.create("vq_vae_tiny", **small_overrides, quantizer=quantizer, quantizer_options=options)
+    autoencoder = types.SimpleNamespace(model=model)
+    if columns is None:
+        check_one_code(autoencoder)
+        return
+    with pytest.raises(InputError, match=f"one code a position, to learn a prior of. Received {columns} codes"):
+        check_one_code(autoencoder)
 
 
 def test_runs_that_are_none_of_a_prior(prior_run, trained_run, prior_config, tmp_path):
-    from apps.vq_vae.runs import load_run
-
     with pytest.raises(InputError, match=r"a run of train-prior\. Received .*, a run of an autoencoder of images"):
         load_prior_run(trained_run)
     with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of a prior"):
@@ -147,7 +142,7 @@ def test_runs_that_are_none_of_a_prior(prior_run, trained_run, prior_config, tmp
         ({"seed": -1}, "seed"),
         ({"validation_examples": 96}, "more examples than the 96 held out"),
         ({"model": "vq_vae_tiny"}, "a prior, a model of codes. Received 'vq_vae_tiny'"),
-        ({"model": "wavenet_prior_tiny"}, "`input_shape` to be (time)"),
+        ({"model": "wavenet_prior_tiny", "overrides": {}}, "`input_shape` to be (time)"),
         ({"model": "video_prior"}, "conditions ['label']. Received 'video_prior', with ['action', 'past']"),
         ({"model": "transformer"}, "the model name to be one of"),
         ({"overrides": {"codes": 4}}, "overrides without codes"),
