@@ -9,10 +9,14 @@ from keras_layers.quantization import (
     CodebookGuard,
     CodebookUsage,
     FiniteScalarQuantizer,
+    MuLaw,
     Perplexity,
     ResidualVectorQuantizer,
+    TimeJitter,
     VectorQuantizer,
     VectorQuantizerEMA,
+    mu_law_decode,
+    mu_law_encode,
 )
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.video import (
@@ -55,6 +59,7 @@ __all__ = [
     "LightGCNPropagation",
     "MaskedConv2D",
     "MomentumContrast",
+    "MuLaw",
     "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
@@ -65,10 +70,13 @@ __all__ = [
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
+    "TimeJitter",
     "VectorQuantizer",
     "VectorQuantizerEMA",
     "WaveNetBlock",
     "WindowedAveragePooling3D",
     "inflate",
     "losses",
+    "mu_law_decode",
+    "mu_law_encode",
 ]
