@@ -12,7 +12,8 @@ from typing import Any
 
 import keras
 
-from apps.vq_vae.models import image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models import audio_autoencoder, image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models.audio_autoencoder import AudioVQVAE
 from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of
 from apps.vq_vae.models.pixelcnn import PixelCNN
 from apps.vq_vae.models.video_prior import VideoPrior
@@ -21,6 +22,7 @@ from tools.registry import ModelInfo, Registry
 
 __all__ = [
     "REGISTRY",
+    "AudioVQVAE",
     "ImageVQVAE",
     "PixelCNN",
     "VideoPrior",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 REGISTRY = Registry("vq_vae")
-for _module in (image_autoencoder, pixelcnn, wavenet_prior, video_prior):
+for _module in (image_autoencoder, audio_autoencoder, pixelcnn, wavenet_prior, video_prior):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 
