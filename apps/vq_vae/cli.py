@@ -1,18 +1,26 @@
-"""The verbs of `kapps vq-vae`: models, train, evaluate, reconstruct, export."""
+"""The verbs of `kapps vq-vae` that every medium has: models, train, evaluate, reconstruct, export."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import pathlib
 import sys
 from typing import Any
 
+from apps.vq_vae import cli_audio
 from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, add_flags, pair, precisions
 from tools.commands import add_command, add_group, print_result, table
 from tools.errors import InputError
 
 DATA = "a folder of pictures, an .npy or .npz file of integers 0 to 255, or an idx3 file"
+EITHER = f"{DATA}; of audio {cli_audio.DATA}"
+# Medium -> constructor of its autoencoders, the module that trains them, what prints the measures.
+MEDIA = {
+    "images": ("ImageVQVAE", "apps.vq_vae.image_training"),
+    "audio": ("AudioVQVAE", "apps.vq_vae.audio_training"),
+}
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -20,7 +28,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "vq-vae",
-        help="turn images into discrete codes and back: models, train, evaluate, reconstruct, export",
+        help="turn images or audio into discrete codes and back: models, train, evaluate, reconstruct, export",
         example=f"{COMMAND} train pictures/train --output runs/mine",
     )
     add_command(
@@ -34,6 +42,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_reconstruct(verbs)
     _add_export(verbs)
+    cli_audio.add_commands(verbs)
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -52,18 +61,20 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "train",
-        help="train an autoencoder on images",
+        help="train an autoencoder on images or audio",
         example=(
             f"{COMMAND} train pictures/train --output runs/mine --validation pictures/test\n"
             f"  {COMMAND} train digits.npz --output runs/digits --model vq_vae_tiny --set codes=256 --steps 2000\n"
+            f"  {COMMAND} train recordings --output runs/speech --model vq_vae_speech_tiny "
+            "--pattern '{label}_{speaker}_{index}'\n"
             f"  {COMMAND} train --output runs/mine --resume"
         ),
         run=run_train,
     )
-    parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=DATA)
+    parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=EITHER)
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="RUN", help="the run folder, a new one")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, as it began")
-    add_flags(parser, TRAIN)
+    add_flags(parser, {**TRAIN, **cli_audio.TRAIN})
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -77,34 +88,64 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
-    config = _configuration(options)
-    from apps.vq_vae.image_training import train
-
-    report = train(config, options.output, resume=options.resume)
+    medium = _medium_to_train(options)
+    module = importlib.import_module(MEDIA[medium][1])
+    report = module.train(_configuration(options, module, medium), options.output, resume=options.resume)
     print_result(
         options,
         report,
         lambda: (
-            f"{_measures_text(report['held_out'])}\n\nmeasured on the validation images, which also chose the epoch "
+            f"{_text(medium, report['held_out'])}\n\nmeasured on the validation {medium}, which also chose the epoch "
             f"({report['best_epoch']})\nthe run folder is {options.output}"
         ),
     )
 
 
-def _configuration(options: argparse.Namespace) -> Any:
-    """The configuration of the flags that were given; those of a run begun earlier are kept."""
-    from apps.vq_vae.image_training import TrainingConfig, config_of
+def _medium_to_train(options: argparse.Namespace) -> str:
+    """That of the run to go on with, or of the model that was named."""
+    from apps.vq_vae import models
+    from apps.vq_vae.runs import medium_of
     from tools.files import read_json
 
-    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
-    given = {name: item for name, item in vars(options).items() if name in fields}
+    if options.resume and (options.output / "config.json").exists():
+        return medium_of(read_json(options.output / "config.json"))
+    if "model" not in options:
+        return "images"
+    constructor = models.info(options.model).constructor.__name__
+    for medium, (name, _) in MEDIA.items():
+        if constructor == name:
+            return medium
+    raise InputError(f"Expected an autoencoder. Received {options.model!r}, a prior.")
+
+
+def _configuration(options: argparse.Namespace, module: Any, medium: str) -> Any:
+    """The configuration of the flags that were given; those of a run begun earlier are kept."""
+    from tools.files import read_json
+
+    fields = {field.name for field in dataclasses.fields(module.TrainingConfig)}
+    flags = {flag[2:].replace("-", "_"): flag for flag in (*TRAIN, *cli_audio.TRAIN)}
+    given = {name: item for name, item in vars(options).items() if name in {*flags, "data", "overrides"}}
+    foreign = sorted(flags[name] for name in given if name not in fields)
+    if foreign:
+        raise InputError(f"Expected flags of a training on {medium}. Received {foreign[0]}.")
     if "overrides" in given:
         given["overrides"] = dict(given["overrides"])
     if options.resume and (options.output / "config.json").exists():
-        return dataclasses.replace(config_of(read_json(options.output / "config.json")), **given)
+        return dataclasses.replace(module.config_of(read_json(options.output / "config.json")), **given)
     if "data" not in given:
-        raise InputError(f"Expected DATA, images. Received none, and nothing to resume in {options.output}.")
-    return TrainingConfig(**given)
+        raise InputError(f"Expected DATA, {medium}. Received none, and nothing to resume in {options.output}.")
+    return module.TrainingConfig(**given)
+
+
+def _text(medium: str, measures: dict[str, Any]) -> str:
+    return cli_audio.measures_text(measures) if medium == "audio" else _measures_text(measures)
+
+
+def _medium(options: argparse.Namespace) -> str:
+    """The medium of the run folder."""
+    from apps.vq_vae.runs import medium_of, read_config
+
+    return medium_of(read_config(options.run_folder))
 
 
 def _measures_text(measures: dict[str, Any]) -> str:
@@ -125,29 +166,34 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "evaluate",
-        help="measure an autoencoder on images: errors, use of the codes, bits",
+        help="measure an autoencoder on images or audio: errors, use of the codes, bits",
         example=f"{COMMAND} evaluate runs/mine pictures/test --json",
         run=run_evaluate,
     )
     _add_run(parser)
-    parser.add_argument("data", help=DATA)
+    parser.add_argument("data", help=EITHER)
     parser.add_argument("--output", type=pathlib.Path, help="folder for evaluation.json (default RUN/evaluation)")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluates, writes evaluation.json, and prints the measures."""
-    from apps.vq_vae.image_evaluation import measure
-    from apps.vq_vae.runs import load_run
     from tools.files import write_json
 
-    run = load_run(options.run_folder, options.which)
-    document = {"run": str(run.path), "data": options.data, "which": options.which}
-    document.update(measure(run, run.read(options.data)))
+    medium = _medium(options)
+    path, measures = cli_audio.evaluate(options) if medium == "audio" else _evaluate_images(options)
+    document = {"run": str(path), "data": options.data, "which": options.which, **measures}
     folder = options.output or options.run_folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", document)
-    measures = {name: value for name, value in document.items() if name not in ("run", "data", "which")}
-    print_result(options, document, lambda: _measures_text(measures))
+    print_result(options, document, lambda: _text(medium, measures))
+
+
+def _evaluate_images(options: argparse.Namespace) -> tuple[pathlib.Path, dict[str, Any]]:
+    from apps.vq_vae.image_evaluation import measure
+    from apps.vq_vae.runs import load_run
+
+    run = load_run(options.run_folder, options.which)
+    return run.path, measure(run, run.read(options.data))
 
 
 # === reconstruct ===
@@ -157,15 +203,20 @@ def _add_reconstruct(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "reconstruct",
-        help="draw images, and below them what an autoencoder makes of their codes",
-        example=f"{COMMAND} reconstruct runs/mine pictures/test --output reconstructions.png",
+        help="draw images, and below them what an autoencoder makes of their codes; or speak recordings anew",
+        example=(
+            f"{COMMAND} reconstruct runs/mine pictures/test --output reconstructions.png\n"
+            f"  {COMMAND} reconstruct runs/speech recordings/test --output reconstructed --count 8"
+        ),
         run=run_reconstruct,
     )
     _add_run(parser)
-    parser.add_argument("data", help=DATA)
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture to write")
-    parser.add_argument("--count", type=int, default=32, help="how many images (default 32)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images (default 0)")
+    parser.add_argument("data", help=EITHER)
+    parser.add_argument(
+        "--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture, or the folder of .wav files"
+    )
+    parser.add_argument("--count", type=int, default=32, help="how many images or recordings (default 32)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice, and of the sound (default 0)")
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:
@@ -177,6 +228,9 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
     if options.count < 1 or options.seed < 0:
         raise InputError(f"Expected --count above 0 and --seed of 0 or more. Received {options.count}, {options.seed}.")
+    if _medium(options) == "audio":
+        cli_audio.reconstruct(options)
+        return
     run = load_run(options.run_folder, options.which)
     images = run.read(options.data)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(images))[: options.count])

@@ -72,21 +72,48 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     Raises:
         InputError: if this is no run folder, one of another application, or its training has not ended.
     """
+    folder, model, config, summary = read_run(path, which, "images")
+    return Run(folder, model, likelihood_of(config, summary), config, summary)
+
+
+def read_run(
+    path: str | os.PathLike, which: str, medium: str
+) -> tuple[pathlib.Path, keras.Model, dict[str, Any], dict[str, Any]]:
+    """Folder, model, config.json and summary.json of a finished run of a medium, "images" or "audio".
+
+    Raises:
+        InputError: as `load_run`.
+    """
     folder = pathlib.Path(path)
     if which not in WHICH:
         raise InputError(f"Expected which to be one of {', '.join(WHICH)}. Received {which!r}.")
+    config = read_config(folder)
+    if medium_of(config) != medium:
+        raise InputError(f"Expected a run of {medium}. Received {folder}, a run of {medium_of(config)}.")
+    if not (folder / SUMMARY).exists():
+        raise InputError(
+            f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
+        )
+    return folder, load_checkpoint(folder / f"{which}.keras"), config, read_json(folder / SUMMARY)
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any]:
+    """The config.json of a run folder.
+
+    Raises:
+        InputError: if this is no run folder, or one of another application.
+    """
     if not folder.is_dir():
         raise InputError(f"Expected a run folder. Received {folder}: {'a file' if folder.exists() else 'not found'}.")
     config = read_json(folder / "config.json")
     if config.get("application") != APPLICATION:
         raise InputError(f"Expected a run of {APPLICATION}. Received {folder}, a run of {config.get('application')}.")
-    if not (folder / SUMMARY).exists():
-        raise InputError(
-            f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
-        )
-    summary = read_json(folder / SUMMARY)
-    model = load_checkpoint(folder / f"{which}.keras")
-    return Run(folder, model, likelihood_of(config, summary), config, summary)
+    return config
+
+
+def medium_of(config: dict[str, Any]) -> str:
+    """ "images" or "audio": what the run of a config.json was trained on."""
+    return config.get("medium", "images")
 
 
 def load_checkpoint(file: pathlib.Path) -> keras.Model:
