@@ -244,14 +244,14 @@ def _by_pattern(files: Sequence[pathlib.Path], pattern: str) -> tuple[list[str] 
 # === Training ===
 
 
-def speaker_numbers(recordings: Recordings, speakers: Sequence[str], source: str) -> np.ndarray:
-    """The number of the speaker of each recording, int32; 0 for all where the model knows no speakers.
+def speaker_numbers(recordings: Recordings, speakers: Sequence[str], source: str) -> np.ndarray | None:
+    """The number of the speaker of each recording, int32; None where the model knows no speakers.
 
     Raises:
         InputError: if a recording has no speaker or one that is not among `speakers`; `source` names the recordings.
     """
     if not speakers:
-        return np.zeros(len(recordings), np.int32)
+        return None
     if recordings.speakers is None:
         raise InputError(
             f"Expected the speakers of {source}, by {MANIFEST} or a pattern of the names. Received neither."
@@ -279,7 +279,7 @@ def padded(waveforms: Sequence[np.ndarray], factor: int) -> tuple[np.ndarray, np
 
 def segment_batches(
     recordings: Recordings,
-    speakers: np.ndarray,
+    speakers: np.ndarray | None,
     segment: int,
     batch: int,
     steps_per_epoch: int,
@@ -291,7 +291,8 @@ def segment_batches(
     The recordings are gone through again and again, each time in another order and from another place on; both are a
     function of seed and pass. A recording that is shorter than a segment is followed by silence of weight 0.
 
-    A batch is ({"waveform": float32 (batch, segment), "speaker": int32 (batch,)}, levels int32, weights float32).
+    A batch is ({"waveform": float32 (batch, segment), "speaker": int32 (batch,)}, levels int32, weights float32); with
+    `speakers` of None there is no "speaker".
     """
     count = batch * steps_per_epoch * epochs
     chosen = order(len(recordings), count, seed)
@@ -306,7 +307,9 @@ def segment_batches(
     return _segments(recordings, speakers, chosen, begins, segment, batch, steps_per_epoch)
 
 
-def validation_segments(recordings: Recordings, speakers: np.ndarray, segment: int, batch: int) -> tf.data.Dataset:
+def validation_segments(
+    recordings: Recordings, speakers: np.ndarray | None, segment: int, batch: int
+) -> tf.data.Dataset:
     """All segments of all recordings in order, as `segment_batches` gives them."""
     rows = [
         (number, begin)
@@ -319,7 +322,7 @@ def validation_segments(recordings: Recordings, speakers: np.ndarray, segment: i
 
 def _segments(
     recordings: Recordings,
-    speakers: np.ndarray,
+    speakers: np.ndarray | None,
     chosen: np.ndarray,
     begins: np.ndarray,
     segment: int,
@@ -334,17 +337,16 @@ def _segments(
     # Behind the last recording as much silence as a segment may reach.
     sound = tf.constant(np.concatenate([*recordings.waveforms, np.zeros(segment, np.float32)]))
     starts = (np.cumsum(lengths) - lengths)[chosen] + begins
-    columns = {
-        "speaker": speakers[chosen],
-        "start": starts,
-        "length": np.minimum(lengths[chosen] - begins, segment).astype(np.int64),
-    }
+    columns = {"start": starts, "length": np.minimum(lengths[chosen] - begins, segment).astype(np.int64)}
+    if speakers is not None:
+        columns["speaker"] = speakers[chosen]
 
     def cut(row: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         places = tf.range(segment, dtype=tf.int64)
         weights = tf.cast(places[None] < row["length"][:, None], tf.float32)
         waveform = tf.gather(sound, row["start"][:, None] + places[None]) * weights
-        return {"waveform": waveform, "speaker": row["speaker"]}, mu_law_encode(waveform), weights
+        condition = {} if speakers is None else {"speaker": row["speaker"]}
+        return {**condition, "waveform": waveform}, mu_law_encode(waveform), weights
 
     def make_dataset(done: int) -> tf.data.Dataset:
         begin = done * steps_per_epoch * batch

@@ -45,10 +45,11 @@ def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0
         mixed = codes.copy()
         for line, order in zip(mixed, orders, strict=True):
             line[: len(order)] = line[order]
-        nats["own"] += cross_entropy(run, waveform, weights, codes, speakers[rows])
-        nats["shuffled"] += cross_entropy(run, waveform, weights, mixed, speakers[rows])
+        own = None if speakers is None else speakers[rows]
+        nats["own"] += cross_entropy(run, waveform, weights, codes, own)
+        nats["shuffled"] += cross_entropy(run, waveform, weights, mixed, own)
         if count > 1:
-            nats["other"] += cross_entropy(run, waveform, weights, codes, (speakers[rows] + 1) % count)
+            nats["other"] += cross_entropy(run, waveform, weights, codes, (own + 1) % count)
         for line, order in zip(codes, orders, strict=True):
             for column, chosen in enumerate(line[: len(order)].reshape(-1, columns).T):
                 counts[column] += np.bincount(chosen, minlength=quantizer.code_count)
@@ -93,14 +94,14 @@ def length_order(samples: int, factor: int, generator: np.random.Generator) -> n
 
 
 def cross_entropy(
-    run: AudioRun, waveform: np.ndarray, weights: np.ndarray, codes: np.ndarray, speakers: np.ndarray
+    run: AudioRun, waveform: np.ndarray, weights: np.ndarray, codes: np.ndarray, speakers: np.ndarray | None
 ) -> float:
     """Sum of -ln p of the samples whose weight is 1, given the codes and the speakers."""
     from keras_layers import mu_law_encode
 
     levels = mu_law_encode(waveform)
     inputs = {"samples": levels, "code_vectors": run.model.get_layer("quantizer").lookup(codes)}
-    if run.speakers:
+    if speakers is not None:
         inputs["speaker"] = keras.ops.convert_to_tensor(speakers)
     logits = run.model.get_layer("decoder")(inputs, training=False)
     values = keras.losses.sparse_categorical_crossentropy(levels, logits, from_logits=True)

@@ -123,7 +123,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     recordings = run.read(options.data)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(recordings))[: options.count])
     recordings = recordings.take(chosen)
-    speakers = speaker_numbers(recordings, run.speakers, options.data) if run.speakers else None
+    speakers = speaker_numbers(recordings, run.speakers, options.data)
     check_output(options.output)
     write_regenerated(run, recordings, speakers, options.output, seed=options.seed)
     result = {"run": str(run.path), "folder": str(options.output), "recordings": recordings.names}

@@ -107,6 +107,7 @@ def AudioVQVAE(
         for value, argument in (
             (encoder_units, "encoder_units"),
             (downsamplings, "downsamplings"),
+            (filters, "filters"),
             (loops, "loops"),
             (layers, "layers"),
             (skip_filters, "skip_filters"),

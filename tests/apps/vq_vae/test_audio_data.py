@@ -147,7 +147,7 @@ def test_speakers_by_number(folder):
     recordings = read_recordings(folder, pattern="{label}_{speaker}_{index}")
     numbers = speaker_numbers(recordings, ["a", "b"], "x")
     assert [["a", "b"][number] for number in numbers] == recordings.speakers
-    assert not speaker_numbers(recordings, [], "x").any()
+    assert speaker_numbers(recordings, [], "x") is None
     with pytest.raises(InputError, match=r"Expected one of the speakers a\. Received 'b'"):
         speaker_numbers(recordings, ["a"], "x")
     with pytest.raises(InputError, match="Expected the speakers of x"):
