@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae import cli_audio
@@ -264,27 +265,21 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
             f"{','.join(PRECISIONS)} that is named"
         ),
     )
-    parser.add_argument("--data", help=f"images of which int8 takes its ranges: {DATA} (default those of the training)")
+    parser.add_argument("--data", help=f"of which int8 takes its ranges: {EITHER} (default those of the training)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="audio: what convert, decode and the .tflite take (default 1)"
+    )
 
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes the run and prints where."""
-    from apps.vq_vae.image_export import export, export_lite
-    from apps.vq_vae.runs import load_run
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    run = load_run(options.run_folder, options.which)
     name = options.name or options.run_folder.resolve().name
-    images = run.read(options.data or run.config["reading"]["data"])
-    tell("publishing the SavedModel, and running it in a process of its own")
-    published = export(run, images, base=options.base, name=name, version=options.version)
-    files = [
-        result
-        for precision in options.lite
-        for result in export_lite(run, images, run.path / "lite", name, precision, tell)
-    ]
+    publish = cli_audio.export if _medium(options) == "audio" else _export_images
+    published, files = publish(options, name, tell)
     result = {"path": str(published.path), "version": published.version, "lite": files, **published.report}
 
     def text() -> str:
@@ -295,3 +290,21 @@ def run_export(options: argparse.Namespace) -> None:
         return "\n".join(lines)
 
     print_result(options, result, text)
+
+
+def _export_images(
+    options: argparse.Namespace, name: str, tell: Callable[[str], None]
+) -> tuple[Any, list[dict[str, Any]]]:
+    from apps.vq_vae.image_export import export, export_lite
+    from apps.vq_vae.runs import load_run
+
+    run = load_run(options.run_folder, options.which)
+    images = run.read(options.data or run.config["reading"]["data"])
+    tell("publishing the SavedModel, and running it in a process of its own")
+    published = export(run, images, base=options.base, name=name, version=options.version)
+    files = [
+        result
+        for precision in options.lite
+        for result in export_lite(run, images, run.path / "lite", name, precision, tell)
+    ]
+    return published, files

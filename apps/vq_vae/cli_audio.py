@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae.flags import COMMAND, Flags, add_flags
@@ -99,7 +100,7 @@ def sampling_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("temperature", "top_p", "seed", "batch") if name in options}
 
 
-# === evaluate, reconstruct ===
+# === evaluate, reconstruct, export ===
 
 
 def evaluate(options: argparse.Namespace) -> tuple[pathlib.Path, dict[str, Any]]:
@@ -128,6 +129,25 @@ def reconstruct(options: argparse.Namespace) -> None:
     write_regenerated(run, recordings, speakers, options.output, seed=options.seed)
     result = {"run": str(run.path), "folder": str(options.output), "recordings": recordings.names}
     print_result(options, result, f"{len(recordings)} recordings, made from their codes, are in {options.output}")
+
+
+def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) -> tuple[Any, list[dict[str, Any]]]:
+    """Publishes the run of `export`, and writes the encoder for the edge in the precisions named."""
+    from apps.vq_vae import audio_export
+    from apps.vq_vae.audio_runs import load_audio_run
+
+    run = load_audio_run(options.run_folder, options.which)
+    recordings = run.read(options.data or run.config["reading"]["data"], named=False)
+    tell("publishing the SavedModel, and running it in a process of its own")
+    published = audio_export.export(
+        run, recordings, seconds=options.seconds, base=options.base, name=name, version=options.version
+    )
+    folder = run.path / "lite"
+    files = [
+        audio_export.export_lite(run, recordings, folder, name, precision, options.seconds, tell)
+        for precision in options.lite
+    ]
+    return published, files
 
 
 def check_output(folder: pathlib.Path) -> None:
