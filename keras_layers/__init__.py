@@ -9,10 +9,14 @@ from keras_layers.quantization import (
     CodebookGuard,
     CodebookUsage,
     FiniteScalarQuantizer,
+    MuLaw,
     Perplexity,
     ResidualVectorQuantizer,
+    TimeJitter,
     VectorQuantizer,
     VectorQuantizerEMA,
+    mu_law_decode,
+    mu_law_encode,
 )
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
 from keras_layers.variational import CategoricalSampling, GaussianSampling, importance_bound, vimco_loss
@@ -58,6 +62,7 @@ __all__ = [
     "LightGCNPropagation",
     "MaskedConv2D",
     "MomentumContrast",
+    "MuLaw",
     "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
@@ -68,6 +73,7 @@ __all__ = [
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
+    "TimeJitter",
     "VectorQuantizer",
     "VectorQuantizerEMA",
     "WaveNetBlock",
@@ -75,5 +81,7 @@ __all__ = [
     "importance_bound",
     "inflate",
     "losses",
+    "mu_law_decode",
+    "mu_law_encode",
     "vimco_loss",
 ]

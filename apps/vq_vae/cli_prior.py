@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae.flags import COMMAND
@@ -187,17 +188,13 @@ def run_sample(options: argparse.Namespace) -> None:
 # === export ===
 
 
-def export_prior(options: argparse.Namespace) -> None:
-    """Publishes a prior with its autoencoder and prints where."""
+def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) -> tuple[Any, list[dict[str, Any]]]:
+    """Publishes the prior of `export` with its autoencoder; there is nothing of it for the edge."""
     if options.lite or options.data:
         raise InputError("Expected neither --lite nor --data for a prior, whose sampler is published whole.")
     from apps.vq_vae.prior_export import export
     from apps.vq_vae.prior_runs import load_prior_run
 
     run = load_prior_run(options.run_folder, options.which, options.autoencoder)
-    name = options.name or options.run_folder.resolve().name
-    print("publishing the SavedModel, and running it in a process of its own", file=sys.stderr, flush=True)
-    published = export(run, base=options.base, name=name, version=options.version)
-    result = {"path": str(published.path), "version": published.version, **published.report}
-    largest = published.report["parity"]["largest"]
-    print_result(options, result, f"published {published.path}, equal to Keras within {largest:.1e}")
+    tell("publishing the SavedModel, and running it in a process of its own")
+    return export(run, base=options.base, name=name, version=options.version), []

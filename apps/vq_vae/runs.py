@@ -74,20 +74,30 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     Raises:
         InputError: if this is no run folder, one of another application, or its training has not ended.
     """
+    folder, model, config, summary = read_run(path, which, IMAGES)
+    return Run(folder, model, likelihood_of(config, summary), config, summary)
+
+
+def read_run(
+    path: str | os.PathLike, which: str, medium: str
+) -> tuple[pathlib.Path, keras.Model, dict[str, Any], dict[str, Any]]:
+    """Folder, model, config.json and summary.json of a finished run of a medium, "images" or "audio".
+
+    Raises:
+        InputError: as `load_run`.
+    """
     folder = pathlib.Path(path)
     if which not in WHICH:
         raise InputError(f"Expected which to be one of {', '.join(WHICH)}. Received {which!r}.")
-    medium = medium_of(folder)
-    if medium != IMAGES:
-        raise InputError(f"Expected a run of an autoencoder of images. Received {folder}, of a {medium}.")
-    config = read_json(folder / "config.json")
+    found = medium_of(folder)
+    if found != medium:
+        raise InputError(f"Expected a run of an autoencoder of {medium}. Received {folder}, of {found}.")
     if not (folder / SUMMARY).exists():
         raise InputError(
             f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
         )
-    summary = read_json(folder / SUMMARY)
-    model = load_checkpoint(folder / f"{which}.keras")
-    return Run(folder, model, likelihood_of(config, summary), config, summary)
+    config, summary = read_json(folder / "config.json"), read_json(folder / SUMMARY)
+    return folder, load_checkpoint(folder / f"{which}.keras"), config, summary
 
 
 def medium_of(path: str | os.PathLike) -> str:

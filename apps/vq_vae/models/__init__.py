@@ -12,7 +12,8 @@ from typing import Any
 
 import keras
 
-from apps.vq_vae.models import baselines, image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models import audio_autoencoder, baselines, image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models.audio_autoencoder import AudioVQVAE
 from apps.vq_vae.models.baselines import VAE, VIMCO
 from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of, has_quantizer, quantizer_of
 from apps.vq_vae.models.pixelcnn import PixelCNN
@@ -25,6 +26,7 @@ __all__ = [
     "REGISTRY",
     "VAE",
     "VIMCO",
+    "AudioVQVAE",
     "ImageVQVAE",
     "PixelCNN",
     "VideoPrior",
@@ -42,7 +44,7 @@ __all__ = [
 # Constructors of what `kapps vq-vae train` trains on images.
 IMAGE_AUTOENCODERS = (ImageVQVAE, VAE, VIMCO)
 REGISTRY = Registry("vq_vae")
-for _module in (image_autoencoder, baselines, pixelcnn, wavenet_prior, video_prior):
+for _module in (image_autoencoder, baselines, audio_autoencoder, pixelcnn, wavenet_prior, video_prior):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 
