@@ -1,7 +1,7 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
-from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, MaskedConv2D, WaveNetBlock
+from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, LogisticMixture, MaskedConv2D, WaveNetBlock
 from keras_layers.contrastive import KeyQueue, MomentumContrast
 from keras_layers.embedding import RowEmbedding
 from keras_layers.graph import GINConv, GraphReadout, JumpingKnowledgeReadout, LightGCNPropagation
@@ -60,6 +60,7 @@ __all__ = [
     "KeyQueue",
     "LateralConnection",
     "LightGCNPropagation",
+    "LogisticMixture",
     "MaskedConv2D",
     "MomentumContrast",
     "MuLaw",

@@ -22,19 +22,20 @@ import keras
 
 from apps.vq_vae.models.arguments import checked_count, checked_lengths, input_errors
 from apps.vq_vae.models.image_autoencoder import BIASES, make_quantizer
-from keras_layers import CausalConv1D, MuLaw, TimeJitter, WaveNetBlock
-from keras_layers.validation import fraction, positive_integer
+from keras_layers import CausalConv1D, LogisticMixture, MuLaw, TimeJitter, WaveNetBlock
+from keras_layers.validation import fraction, one_of, positive_integer
 from tools.errors import InputError
 from tools.registry import ModelInfo
 
 LEVELS = 256
+LIKELIHOODS = ("categorical", "logistic_mixture")
 # The window of every strided convolution of the encoder, and its stride.
 WINDOW, STRIDE = 4, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class WaveNet:
-    """The sizes of the decoder; see `AudioVQVAE`."""
+    """The sizes of the decoder; see `AudioVQVAE`. Without components the levels have a softmax."""
 
     filters: int
     loops: int
@@ -43,6 +44,7 @@ class WaveNet:
     skip_filters: int
     local_units: int
     dropout: float
+    components: int
 
 
 # === Functional graph ===
@@ -56,6 +58,8 @@ def AudioVQVAE(
     code_dimension: int = 64,
     quantizer_options: Mapping[str, Any] | None = None,
     jitter: float = 0.12,
+    likelihood: str = "categorical",
+    components: int = 10,
     filters: int = 128,
     loops: int = 2,
     layers: int = 10,
@@ -82,6 +86,9 @@ def AudioVQVAE(
         code_dimension: length D of a code vector; not of "finite_scalar".
         quantizer_options: further arguments of the quantiser's layer by name.
         jitter: probability with which a code vector is replaced by a neighbour in time, in training only.
+        likelihood: of the mu-law levels: "categorical" (default), each by itself; or "logistic_mixture", a mixture of
+            logistics over the levels, rounded to them.
+        components: of the mixture.
         filters: channels of the residual path and of the gates of the WaveNet.
         loops: how often the dilations run from 1 to 2^(layers - 1).
         layers: blocks in a loop. The logits see the last 2 + loops (kernel_size - 1) (2^layers - 1) samples.
@@ -112,12 +119,15 @@ def AudioVQVAE(
             (layers, "layers"),
             (skip_filters, "skip_filters"),
             (local_units, "local_units"),
+            (components, "components"),
         ):
             positive_integer(value, argument)
         checked_count(classes, "classes")
         fraction(jitter, "jitter")
+        one_of(likelihood, LIKELIHOODS, "likelihood")
         layer = make_quantizer(quantizer, codes, code_dimension, {} if quantizer_options is None else quantizer_options)
-        sizes = WaveNet(filters, loops, layers, kernel_size, skip_filters, local_units, dropout)
+        mixed = components if likelihood == "logistic_mixture" else 0
+        sizes = WaveNet(filters, loops, layers, kernel_size, skip_filters, local_units, dropout, mixed)
         factor = STRIDE**downsamplings
         if time is not None and time % factor:
             raise InputError(
@@ -216,7 +226,11 @@ def audio_decoder(
     x = keras.layers.Add(name="skips")(skips) if len(skips) > 1 else skips[0]
     x = keras.layers.Activation("relu", name="relu")(x)
     x = keras.layers.Dense(sizes.skip_filters, activation="relu", name="hidden")(x)
-    logits = keras.layers.Dense(LEVELS, dtype="float32", name="logits")(x)
+    if sizes.components:
+        parameters = keras.layers.Dense(3 * sizes.components, dtype="float32", name="parameters")(x)
+        logits = LogisticMixture(LEVELS, dtype="float32", name="logits")(parameters)
+    else:
+        logits = keras.layers.Dense(LEVELS, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="decoder")
 
 

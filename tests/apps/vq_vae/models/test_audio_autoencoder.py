@@ -100,8 +100,9 @@ def test_codes_and_speaker_reach_every_sample():
     assert moved.min() == 3 * 4 and set(range(12, 24)) <= set(moved)
 
 
-def test_sampling_with_kept_activations_has_the_logits_of_the_whole_model():
-    model, inputs = make(), inputs_of(3)
+@pytest.mark.parametrize("likelihood", audio_autoencoder.LIKELIHOODS)
+def test_sampling_with_kept_activations_has_the_logits_of_the_whole_model(likelihood):
+    model, inputs = make(likelihood=likelihood), inputs_of(3)
     samples = np.asarray(mu_law_encode(inputs["waveform"]))
     vectors = model.get_layer("quantizer").lookup(audio_encoder_of(model)(inputs["waveform"]))
     sampler = Sampler(model.get_layer("decoder"), (32,), codes="samples")
@@ -120,8 +121,9 @@ def test_a_waveform_depends_on_its_own_seed_codes_and_speaker():
     assert np.any(np.asarray(sampler(codes[:1], [9], [0]))[0] != waveforms[0])
 
 
-def test_every_weight_learns():
-    model = make(quantizer="gradient")
+@pytest.mark.parametrize("likelihood", audio_autoencoder.LIKELIHOODS)
+def test_every_weight_learns(likelihood):
+    model = make(quantizer="gradient", likelihood=likelihood)
     inputs = inputs_of(4, 64)
     with tf.GradientTape() as tape:
         logits = model(inputs, training=True)
@@ -137,13 +139,15 @@ def test_every_weight_learns():
     assert not without
 
 
-def test_learns_a_tone_by_heart():
+@pytest.mark.parametrize("likelihood", audio_autoencoder.LIKELIHOODS)
+def test_learns_a_tone_by_heart(likelihood):
     keras.utils.set_random_seed(0)
-    model = models.create("vq_vae_speech_tiny", **{**SMALL, "input_shape": (None,), "classes": 0, "loops": 1})
+    overrides = {"input_shape": (None,), "classes": 0, "loops": 1, "likelihood": likelihood}
+    model = models.create("vq_vae_speech_tiny", **{**SMALL, **overrides})
     waveform = (np.sin(np.arange(128) / 3) * 0.5).astype(np.float32)[None]
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     levels = np.asarray(mu_law_encode(waveform))
-    losses = [model.train_on_batch({"waveform": waveform}, levels, return_dict=True)["loss"] for _ in range(40)]
+    losses = [model.train_on_batch({"waveform": waveform}, levels, return_dict=True)["loss"] for _ in range(80)]
     assert losses[-1] < 0.6 * losses[0]
 
 
@@ -185,6 +189,8 @@ def test_logits_are_float32_under_a_mixed_policy(policy):
         ({"quantizer": "none"}, "`quantizer` to be one of"),
         ({"classes": -1}, "`classes` to be an integer of at least 0"),
         ({"filters": 0}, "`filters` to be a positive integer"),
+        ({"likelihood": "mse"}, "`likelihood` to be one of"),
+        ({"components": 0}, "`components` to be a positive integer"),
     ],
 )
 def test_refuses_in_one_line(arguments, message):
