@@ -62,3 +62,38 @@ def test_bad_use_is_one_line(prior_run, labelled_file, capsys):
     flags = [str(prior_run), str(labelled_file), str(labelled_file)]
     assert run_command(sample_judge.build_parser(), [*flags, "--count", "0"]) == 1
     assert "Expected --count to be at least 1. Received 0." in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_a_classifier_of_real_digits_recognises_the_samples(real_data, tmp_path):
+    from apps.vq_vae.image_codes import read_labels
+    from apps.vq_vae.image_data import read_images
+    from apps.vq_vae.image_training import TrainingConfig
+    from apps.vq_vae.image_training import train as train_autoencoder
+    from apps.vq_vae.prior_training import PriorConfig, train
+
+    images = read_images(real_data / "images" / "mnist_t10k_images.idx3.gz")
+    labels = read_labels("images", real_data / "images" / "mnist_t10k_labels.idx1.gz")
+    np.savez(tmp_path / "train.npz", images=images[:8000], labels=labels[:8000])
+    np.savez(tmp_path / "test.npz", images=images[8000:], labels=labels[8000:])
+    parts = {"data": str(tmp_path / "train.npz"), "validation": str(tmp_path / "test.npz")}
+    of_images = TrainingConfig(**parts, model="vq_vae_tiny", steps=800, batch_size=64, learning_rate=1e-3)
+    train_autoencoder(of_images, tmp_path / "autoencoder")
+    of_codes = PriorConfig(
+        **parts,
+        autoencoder=str(tmp_path / "autoencoder"),
+        classes=True,
+        overrides={"filters": 48, "layers": 5, "hidden": 96, "dropout": 0.0},
+        steps=500,
+        learning_rate=2e-3,
+    )
+    held_out = train(of_codes, tmp_path / "prior")["held_out"]
+    assert held_out["bits_per_code"] < held_out["histogram_bits"] - 1 < held_out["uniform_bits"] - 1
+    run = load_prior_run(tmp_path / "prior")
+    training, test = (sample_judge.read_labelled(run, part, None) for part in parts.values())
+    real, reconstructions, samples = sample_judge.judge(run, training, test, temperatures=[0.8], count=20, epochs=3)[
+        "rows"
+    ]
+    assert real["accuracy"] > 0.95 and reconstructions["accuracy"] > 0.85
+    assert samples["accuracy"] > 0.6 and samples["distinct"] > 0.9
