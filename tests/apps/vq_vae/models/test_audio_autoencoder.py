@@ -1,5 +1,7 @@
 """The autoencoder of audio against its table and its contract: causal, conditioned, sampled as it predicts, saved."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -197,3 +199,10 @@ def test_refuses_in_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as caught:
         models.create("vq_vae_speech_tiny", **{**SMALL, **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_the_readme_shows_what_the_table_says():
+    readme = (pathlib.Path(ROOT) / "apps" / "vq_vae" / "README.md").read_text(encoding="utf-8")
+    for info in audio_autoencoder.MODELS:
+        figures = rf"{info.input_shape[0]} \| {info.parameters:,} \| {info.multiply_adds:,} \|"
+        assert re.search(rf"\| `{info.name}` \| .* \| {figures}", readme)
