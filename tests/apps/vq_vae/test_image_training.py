@@ -208,7 +208,7 @@ def test_baselines_train_and_are_measured(small_file, tmp_path, model, overrides
         # Its bound is no layer of keras_layers: the reader of run folders itself must know it.
         program = f"from apps.vq_vae.runs import load_run; print(load_run({str(tmp_path / 'run')!r}).model.name)"
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert done.stdout.strip() == "vimco", done.stderr
+        assert done.stdout.strip() == model, done.stderr
 
 
 def test_a_baseline_needs_a_likelihood(small_file, tmp_path):
