@@ -15,7 +15,7 @@ import numpy as np
 from apps.vq_vae import models
 from apps.vq_vae.image_data import batches, read_images, scaled, spread, validation_batches, variance
 from apps.vq_vae.image_evaluation import measure
-from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, find, normalised_error
+from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, Mse, find, normalised_error
 from apps.vq_vae.pictures import DRAWABLE, draw_reconstructions
 from apps.vq_vae.runs import APPLICATION, SUMMARY, Run, likelihood_of, load_checkpoint
 from keras_layers import CodebookGuard
@@ -95,13 +95,12 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         validation=validation_batches(held_out, 4 * config.batch_size),
         monitor="val_loss",
         resume=resume,
-        callbacks=[CodebookGuard(InputError)],
+        callbacks=[CodebookGuard(InputError), WithoutQuantizer()],
     )
     report = finish(folder, config, training, held_out, data_variance)
     draw_curves(result.history, folder / "curves.png")
     seconds = sum(row["seconds"] for row in result.history)
-    last = {name: value for name, value in result.history[-1].items() if not name.startswith("val_quantizer")}
-    report = {"run": str(folder), **report, "best_epoch": result.best_epoch, "last_epoch": last}
+    report = {"run": str(folder), **report, "best_epoch": result.best_epoch, "last_epoch": result.history[-1]}
     report["seconds"] = round(seconds, 3)
     write_json(folder / "report.json", report)
     return report
@@ -175,6 +174,15 @@ def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: flo
     )
 
 
+class WithoutQuantizer(keras.callbacks.Callback):
+    """Takes the quantiser's metrics of validation out of the logs: it counts codes in training alone, so they are 0."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs and models.has_quantizer(self.model):
+            for metric in models.quantizer_of(self.model).metrics:
+                logs.pop(f"val_{metric.name}", None)
+
+
 def describe(config: TrainingConfig, training: np.ndarray, held_out: np.ndarray) -> dict[str, Any]:
     """The config.json of the run."""
     fields = dataclasses.asdict(config)
@@ -203,7 +211,9 @@ def finish(
     """Writes the summary and, where they can be shown, reconstructions; returns what the best epoch is worth."""
     model = load_checkpoint(folder / BEST)
     likelihood = find(config.likelihood)
-    summary = {"variance": data_variance, "sigma": deviation(model, likelihood, spread(training, SIGMA_IMAGES))}
+    # No other likelihood reads it.
+    sigma = deviation(model, likelihood, spread(training, SIGMA_IMAGES)) if likelihood.name == Mse.name else None
+    summary = {"variance": data_variance, "sigma": sigma}
     description = describe(config, training, held_out)
     write_json(folder / SUMMARY, summary)
     run = Run(folder, model, likelihood_of(description, summary), description, summary)

@@ -33,7 +33,7 @@ class Run:
         likelihood: of the pixels.
         config: config.json.
         summary: what training found: "variance" of the training images (pixels / 255), "sigma" of the errors on them
-            (pixel values).
+            (pixel values) where the likelihood is "mse", else None.
     """
 
     path: pathlib.Path
@@ -126,6 +126,7 @@ def load_checkpoint(file: pathlib.Path) -> keras.Model:
 
     import keras
 
+    import apps.vq_vae.models  # noqa: F401 (registers the bound of VIMCO)
     import keras_layers  # noqa: F401 (registers the layers)
 
     try:

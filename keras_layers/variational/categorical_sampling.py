@@ -59,12 +59,18 @@ class CategoricalSampling(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
         return self.sample(inputs, self.samples) if training else self._most_probable(inputs)
 
-    def sample(self, inputs: Any, samples: int) -> list[Any]:
-        """What the layer gives in training, whether or not in training, with another number of samples."""
+    def sample(self, inputs: Any, samples: int, seed: Any = None) -> list[Any]:
+        """What the layer gives in training, whether or not in training, with another number of samples.
+
+        Args:
+            inputs: as of the layer.
+            samples: how often to draw.
+            seed: an integer or a `keras.random.SeedGenerator`. Default the layer's own.
+        """
         log_q = _log_softmax(inputs)
         lengths = ops.shape(inputs)[1:-1]
         flat = ops.reshape(log_q, (-1, inputs.shape[-1]))
-        drawn = keras.random.categorical(flat, samples, dtype="int32", seed=self.draws)
+        drawn = keras.random.categorical(flat, samples, dtype="int32", seed=self.draws if seed is None else seed)
         drawn = ops.moveaxis(ops.reshape(drawn, (-1, *lengths, samples)), -1, 1)
         chosen = ops.take_along_axis(log_q[:, None], drawn[..., None], axis=-1)[..., 0]
         positions = tuple(range(2, len(inputs.shape)))

@@ -61,9 +61,14 @@ class GaussianSampling(keras.layers.Layer):
         self.add_loss(self.weight * ops.mean(self.divergence(inputs)))
         return self._drawn(mean, logarithm) if training else mean
 
-    def sample(self, inputs: Any) -> Any:
-        """Latents drawn from the Gaussians of `inputs`, whether or not in training; adds no loss."""
-        return self._drawn(*ops.split(inputs, 2, axis=-1))
+    def sample(self, inputs: Any, seed: Any = None) -> Any:
+        """Latents drawn from the Gaussians of `inputs`, whether or not in training; adds no loss.
+
+        Args:
+            inputs: as of the layer.
+            seed: an integer or a `keras.random.SeedGenerator`. Default the layer's own.
+        """
+        return self._drawn(*ops.split(inputs, 2, axis=-1), seed=seed)
 
     def divergence(self, inputs: Any) -> Any:
         """KL(N(m, v) || N(0, 1)) of each example, in nats: (batch,), float32 or wider."""
@@ -72,8 +77,8 @@ class GaussianSampling(keras.layers.Layer):
         each = 0.5 * (ops.square(mean) + ops.exp(logarithm) - logarithm - 1.0)
         return ops.sum(each, axis=tuple(range(1, len(each.shape))))
 
-    def _drawn(self, mean: Any, logarithm: Any) -> Any:
-        noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.noise)
+    def _drawn(self, mean: Any, logarithm: Any, seed: Any = None) -> Any:
+        noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.noise if seed is None else seed)
         return mean + ops.exp(0.5 * logarithm) * noise
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

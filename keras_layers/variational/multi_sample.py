@@ -17,6 +17,11 @@ def importance_bound(log_weights: Any) -> Any:
     Returns:
         (batch,), in nats. With one sample the evidence lower bound of it.
 
+    Example:
+        >>> weights = ops.convert_to_tensor([[1.0, 3.0]])
+        >>> round(float(importance_bound(ops.log(weights))[0]), 4)
+        0.6931
+
     Reference:
         Burda et al., "Importance Weighted Autoencoders" (2015), equation 8.
     """
@@ -42,6 +47,11 @@ def vimco_loss(log_weights: Any, log_q: Any) -> Any:
 
     Raises:
         ValueError: for fewer than 2 samples, or a number of them that is not known.
+
+    Example:
+        >>> log_weights = ops.log(ops.convert_to_tensor([[1.0, 3.0]]))
+        >>> round(float(vimco_loss(log_weights, log_weights)[0]), 4)
+        -0.6931
 
     Reference:
         Mnih and Rezende, "Variational Inference for Monte Carlo Objectives" (2016), equations 5 to 8.
