@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -111,3 +112,26 @@ def write_regenerated(
         write_wav(path, waveform, run.rate)
         waveforms[row] = waveform
     return waveforms
+
+
+def speak_codes(
+    run: AudioRun, codes: np.ndarray, seeds: np.ndarray, speakers: np.ndarray | None, folder: pathlib.Path
+) -> list[str]:
+    """Writes a .wav file of each row of codes, and returns their names.
+
+    Args:
+        run: a trained autoencoder.
+        codes: integers (samples, places).
+        seeds: integers (samples,).
+        speakers: numbers (samples,); None for the first speaker, or none where the model knows none.
+        folder: for SPEAKER_NUMBER.wav or sample_NUMBER.wav.
+    """
+    if speakers is None and run.speakers:
+        speakers = np.zeros(len(codes), np.int32)
+    waveforms = np.asarray(WaveformSampler(run.model)(codes, seeds, speakers))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number, waveform in enumerate(waveforms):
+        whose = "sample" if speakers is None else re.sub(r"[^\w-]", "_", run.speakers[speakers[number]])
+        names.append(write_wav(folder / f"{whose}_{number}.wav", waveform, run.rate).name)
+    return names

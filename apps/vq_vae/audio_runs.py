@@ -77,9 +77,9 @@ def load_audio_run(path: str | os.PathLike, which: str = "best") -> AudioRun:
     Raises:
         InputError: if this is no run folder, one of another application or medium, or its training has not ended.
     """
-    from apps.vq_vae.runs import read_run
+    from apps.vq_vae.runs import AUDIO, read_run
 
-    return AudioRun(*read_run(path, which, "audio"))
+    return AudioRun(*read_run(path, which, AUDIO))
 
 
 def tell(line: str) -> None:

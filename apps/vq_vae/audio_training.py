@@ -18,7 +18,7 @@ from apps.vq_vae.audio_data import Recordings, read_recordings, segment_batches,
 from apps.vq_vae.audio_evaluation import measure
 from apps.vq_vae.audio_runs import AudioRun, tell
 from apps.vq_vae.models.audio_autoencoder import factor_of
-from apps.vq_vae.runs import APPLICATION, SUMMARY, load_checkpoint
+from apps.vq_vae.runs import APPLICATION, AUDIO, SUMMARY, load_checkpoint
 from keras_layers import CodebookGuard
 from tools.errors import InputError
 from tools.figures import draw_curves
@@ -27,7 +27,6 @@ from tools.training import fit, open_run
 from tools.training.run_folder import BEST, check_free
 
 READING = ("data", "validation", "validation_recordings", "pattern", "rate")
-MEDIUM = "audio"
 # The learning rate falls along a cosine to this share of itself.
 LAST_RATE = 0.05
 
@@ -203,7 +202,7 @@ def describe(config: TrainingConfig, training: Recordings, held_out: Recordings,
     model = {"name": fields.pop("model"), "overrides": dict(fields.pop("overrides"))}
     return {
         "application": APPLICATION,
-        "medium": MEDIUM,
+        "medium": AUDIO,
         "reading": reading,
         "found": found,
         "model": model,

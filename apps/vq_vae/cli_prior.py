@@ -9,18 +9,23 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from apps.vq_vae import cli_audio
 from apps.vq_vae.flags import COMMAND
 from tools.commands import Flags, add_command, add_flags, pair, print_result, table
 from tools.errors import InputError
 
 TRAIN_PRIOR: Flags = {
     "--which": (str, "checkpoint of the autoencoder: best (default) or last"),
-    "--classes": (None, "learn the codes of each class: class folders in DATA, its array `labels`, or --labels"),
+    "--classes": (
+        None,
+        "learn the codes of each class: class folders in DATA, its array `labels`, or --labels; of audio the speakers",
+    ),
     "--labels": (str, "file of the classes of DATA, with --classes: idx1, .npy, or .npz with an array `labels`"),
     "--validation": (str, "further data to measure on (default: some held out of DATA)"),
     "--validation-labels": (str, "file of the classes of --validation"),
     "--validation-examples": (int, "how many are held out of DATA (default 1000)"),
-    "--model": (str, "a prior of `kapps vq-vae models` (default pixelcnn_8x8 for images)"),
+    "--window": (int, "audio: codes of an example, pieces of the recordings (default 32)"),
+    "--model": (str, "a prior of `kapps vq-vae models` (default pixelcnn_8x8 for images, wavenet_prior for audio)"),
     "--steps": (int, "of the whole run (default 10000)"),
     "--steps-per-epoch": (int, "steps between two lines of the log (default 500)"),
     "--batch-size": (int, "examples a step (default 64)"),
@@ -119,17 +124,25 @@ def _add_sample(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "sample",
-        help="draw images that a prior makes up, a row for each class",
-        example=f"{COMMAND} sample runs/digits_prior --output samples.png --label 3 --label 7 --temperature 0.9",
+        help="draw images that a prior makes up, a row for each class; or speak what it makes up",
+        example=(
+            f"{COMMAND} sample runs/digits_prior --output samples.png --label 3 --label 7 --temperature 0.9\n"
+            f"  {COMMAND} sample runs/speech_prior --output babble --label anna --count 4"
+        ),
         run=run_sample,
     )
     parser.add_argument("run_folder", metavar="PRIOR_RUN", type=pathlib.Path, help="a run folder of train-prior")
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture to write")
+    parser.add_argument(
+        "--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture, or the folder of .wav files"
+    )
     parser.add_argument("--which", default="best", help="best (lowest validation loss, the default) or last epoch")
     parser.add_argument(
-        "--label", action="append", metavar="NAME", help="a class, repeatable (default: every class that it knows)"
+        "--label",
+        action="append",
+        metavar="NAME",
+        help="a class, or a speaker, repeatable (default: every one that it knows)",
     )
-    parser.add_argument("--count", type=int, default=8, help="images of each class (default 8)")
+    parser.add_argument("--count", type=int, default=8, help="images or sounds of each class (default 8)")
     parser.add_argument(
         "--temperature",
         type=float,
@@ -146,7 +159,7 @@ def _add_sample(verbs: argparse._SubParsersAction) -> None:
 
 
 def run_sample(options: argparse.Namespace) -> None:
-    """Writes the picture, and the codes where they are asked for, and prints where."""
+    """Writes the picture or the sounds, and the codes where they are asked for, and prints where."""
     if options.count < 1 or options.seed < 0:
         raise InputError(f"Expected --count above 0 and --seed of 0 or more. Received {options.count}, {options.seed}.")
     if options.codes is not None and options.codes.suffix != ".npz":
@@ -154,35 +167,61 @@ def run_sample(options: argparse.Namespace) -> None:
     import numpy as np
 
     from apps.vq_vae.image_codes import shortened
-    from apps.vq_vae.pictures import check_drawable, grid, write_png
     from apps.vq_vae.prior_runs import load_prior_run
-    from apps.vq_vae.prior_sampling import check_images, decode, sample_codes
+    from apps.vq_vae.prior_sampling import condition_of, sample_codes
     from tools.files import replacing
 
     run = load_prior_run(options.run_folder, options.which, options.autoencoder)
-    check_images(run)
-    check_drawable(options.output, run.autoencoder.shape[-1])
-    wanted = options.label or list(run.names.get("label", ()))
-    labels = np.repeat(run.class_numbers("label", wanted), options.count) if wanted else None
+    condition = condition_of(run)
+    write = _write_picture if condition == "label" else _write_sounds
+    _check_sample_output(options, run)
+    wanted = options.label or list(run.names.get(condition, ()))
+    classes = np.repeat(run.class_numbers(condition, wanted), options.count) if wanted else None
     random = np.random.default_rng(options.seed)
     seeds = random.integers(2**63 - 1, size=options.count * max(1, len(wanted)))
-    print(f"drawing {len(seeds)} images", file=sys.stderr, flush=True)
-    codes = sample_codes(run, seeds, labels, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
-    images = decode(run.autoencoder, codes)
-    write_png(grid(images[:, None], columns=options.count), options.output)
+    print(f"drawing {len(seeds)} samples", file=sys.stderr, flush=True)
+    codes = sample_codes(run, seeds, classes, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p)
+    written = write(options, run, codes, seeds, classes)
     if options.codes is not None:
-        named = {} if labels is None else {"labels": np.repeat(wanted, options.count)}
+        named = {} if classes is None else {f"{condition}s": np.repeat(wanted, options.count)}
         with replacing(options.codes) as partial:
             np.savez(partial, codes=codes, seeds=seeds, **named)
     result = {
         "run": str(run.path),
-        "picture": str(options.output),
-        "images": len(images),
-        "labels": wanted,
+        **written,
+        "samples": len(codes),
+        f"{condition}s": wanted,
         "codes": None if options.codes is None else str(options.codes),
     }
-    rows = f", a row each of {shortened(wanted)}" if wanted else ""
-    print_result(options, result, f"{len(images)} samples are in {options.output}{rows}")
+    each = f", {options.count} each of {shortened(wanted)}" if wanted else ""
+    print_result(options, result, f"{len(codes)} samples are in {options.output}{each}")
+
+
+def _check_sample_output(options: argparse.Namespace, run: Any) -> None:
+    """Before anything is drawn."""
+    if run.config["prior_of"] == "audio":
+        cli_audio.check_output(options.output)
+        return
+    from apps.vq_vae.pictures import check_drawable
+
+    check_drawable(options.output, run.autoencoder.shape[-1])
+
+
+def _write_picture(options: argparse.Namespace, run: Any, codes: Any, seeds: Any, classes: Any) -> dict[str, Any]:
+    """A row of images for each class."""
+    from apps.vq_vae.pictures import grid, write_png
+    from apps.vq_vae.prior_sampling import decode
+
+    write_png(grid(decode(run.autoencoder, codes)[:, None], columns=options.count), options.output)
+    return {"picture": str(options.output)}
+
+
+def _write_sounds(options: argparse.Namespace, run: Any, codes: Any, seeds: Any, classes: Any) -> dict[str, Any]:
+    """A .wav file for each sample."""
+    from apps.vq_vae.audio_generation import speak_codes
+
+    names = speak_codes(run.autoencoder, codes, seeds, classes, options.output)
+    return {"folder": str(options.output), "files": names}
 
 
 # === export ===

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from apps.vq_vae.audio_codes import audio_codes
+from apps.vq_vae.audio_runs import load_audio_run
 from apps.vq_vae.code_sets import CodeSet
 from apps.vq_vae.image_codes import image_codes
 from apps.vq_vae.runs import load_run, medium_of
@@ -31,7 +33,10 @@ class Medium:
     prior: str
 
 
-MEDIA = {"images": Medium(load_run, image_codes, "pixelcnn_8x8")}
+MEDIA = {
+    "images": Medium(load_run, image_codes, "pixelcnn_8x8"),
+    "audio": Medium(load_audio_run, audio_codes, "wavenet_prior"),
+}
 
 
 def find_medium(path: str | os.PathLike) -> tuple[str, Medium]:

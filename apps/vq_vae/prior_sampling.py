@@ -1,4 +1,4 @@
-"""Draws images from a prior: codes from nothing, and what the autoencoder makes of them."""
+"""Draws from a prior: codes from nothing, and the images that the autoencoder makes of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from apps.vq_vae.image_evaluation import whole_pixels
 from apps.vq_vae.prior import check_codes
 from apps.vq_vae.prior_runs import PriorRun
-from apps.vq_vae.runs import IMAGES, Run
+from apps.vq_vae.runs import AUDIO, IMAGES, Run
 from tools.errors import InputError
+
+# Medium -> name of the condition that is a class.
+CLASSES = {IMAGES: "label", AUDIO: "speaker"}
 
 
 def sample_codes(
@@ -24,29 +27,29 @@ def sample_codes(
     top_p: float = 1.0,
     batch: int = 256,
 ) -> np.ndarray:
-    """Codes of images that the prior finds likely, int32 (images, height, width).
+    """Codes that the prior finds likely, int32 (samples, height, width) of images, (samples, window) of audio.
 
     Args:
-        run: a prior of images.
-        seeds: one for each image; the same seed and label give the same codes.
-        labels: numbers of classes (images,), for a prior that knows classes; otherwise None.
+        run: a prior of images or audio.
+        seeds: one for each sample; the same seed and label give the same codes.
+        labels: numbers of classes or speakers (samples,), for a prior that knows such; otherwise None.
         temperature: of at least 0; below 1 the likely codes become likelier, and 0 takes the likeliest. Default 1.0.
         top_k: only so many likeliest codes are taken; 0, the default, takes all.
         top_p: more than 0 and at most 1: only the likeliest codes are taken whose sum first reaches this share. Default
             1.0.
-        batch: images at a time.
+        batch: samples at a time.
 
     Raises:
-        InputError: for a prior of another medium, labels where it knows none or none where it does, or a value out of
+        InputError: for a prior of videos, labels where it knows none or none where it does, or a value out of
             range.
     """
-    check_images(run)
-    knows = "label" in run.names
+    condition = condition_of(run)
+    knows = condition in run.names
     if knows != (labels is not None):
         raise InputError(f"Expected labels {'for' if knows else 'only for'} a prior that knows classes: {run.path}.")
     found = []
     for start in range(0, len(seeds), batch):
-        conditions = {"label": labels[start : start + batch]} if knows else {}
+        conditions = {condition: labels[start : start + batch]} if knows else {}
         chosen = np.asarray(seeds[start : start + batch], np.int64)
         codes = run.sampler(chosen, temperature=temperature, top_k=top_k, top_p=top_p, **conditions)
         found.append(codes.numpy())
@@ -67,6 +70,20 @@ def decode(run: Run, codes: np.ndarray, batch: int = 256) -> np.ndarray:
     return np.concatenate(
         [whole_pixels(run, decoder(codes[start : start + batch], training=False)) for start in starts]
     )
+
+
+def condition_of(run: PriorRun) -> str:
+    """The condition that is a class: "label" of an image, "speaker" of a sound.
+
+    Raises:
+        InputError: for a prior of another medium.
+    """
+    medium = run.config["prior_of"]
+    if medium not in CLASSES:
+        raise InputError(
+            f"Expected a prior of {' or '.join(CLASSES)}, to sample from. Received {run.path}, of {medium}."
+        )
+    return CLASSES[medium]
 
 
 def check_images(run: PriorRun) -> None:

@@ -32,6 +32,7 @@ DATA_FIELDS = (
     "validation",
     "validation_labels",
     "validation_examples",
+    "window",
 )
 # Arguments of a prior that the codes decide.
 DECIDED = ("codes", "input_shape", "classes", "name")
@@ -45,11 +46,12 @@ class PriorConfig:
         autoencoder: run folder of the autoencoder whose codes are learned.
         data: what it is trained on, as the autoencoder reads it.
         which: checkpoint of the autoencoder, "best" or "last".
-        classes: whether the codes depend on a class ("label" of an image).
+        classes: whether the codes depend on a class ("label" of an image, "speaker" of a recording).
         labels: file of the classes; None for those that the data have of their own.
         validation: further data to measure on; None to hold `validation_examples` out of `data`.
         validation_labels: file of the classes of `validation`.
         validation_examples: how many are held out; of `validation` all are measured.
+        window: codes of an example, of audio; recordings are cut into pieces of that length.
         model: registered name of a prior; None for that of the medium.
         overrides: arguments of its constructor: filters, layers, dropout, ...
         steps: of the whole run, a multiple of `steps_per_epoch`.
@@ -67,6 +69,7 @@ class PriorConfig:
     validation: str | None = None
     validation_labels: str | None = None
     validation_examples: int = 1000
+    window: int = 32
     model: str | None = None
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     steps: int = 10_000
@@ -132,7 +135,7 @@ def train(config: PriorConfig, run_folder: str | os.PathLike, resume: bool = Fal
 
 def check(config: PriorConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
-    for name in ("steps", "steps_per_epoch", "batch_size", "validation_examples"):
+    for name in ("steps", "steps_per_epoch", "batch_size", "validation_examples", "window"):
         if getattr(config, name) < 1:
             raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
     if config.steps % config.steps_per_epoch:

@@ -20,6 +20,7 @@ APPLICATION = "vq_vae"
 SUMMARY = "summary.json"
 # The medium of a run whose config.json names none.
 IMAGES = "images"
+AUDIO = "audio"
 WHICH = ("best", "last")
 
 

@@ -65,13 +65,13 @@ def test_flags_reach_the_configuration(kapps, trained_run, labelled_file, tmp_pa
 def test_sample_draws_a_row_for_each_class(kapps, prior_run, tmp_path):
     picture, codes = tmp_path / "samples.png", tmp_path / "codes.npz"
     status, out, _ = kapps("sample", prior_run, "--output", picture, "--count", 3, "--codes", codes)
-    assert status == 0 and "6 samples" in out and "a row each of bright, dark" in out
+    assert status == 0 and "6 samples" in out and "3 each of bright, dark" in out
     assert cv2.imread(str(picture)).shape == (2 * (8 * 5 + 4), 3 * (12 * 5 + 2) + 2, 3)
     arrays = np.load(codes)
     assert arrays["codes"].shape == (6, 2, 3) and len(set(arrays["seeds"])) == 6
     assert arrays["labels"].tolist() == ["bright"] * 3 + ["dark"] * 3
     status, out, _ = kapps("sample", prior_run, "--output", picture, "--count", 2, "--label", "dark", "--json")
-    assert status == 0 and json.loads(out)["labels"] == ["dark"] and json.loads(out)["images"] == 2
+    assert status == 0 and json.loads(out)["labels"] == ["dark"] and json.loads(out)["samples"] == 2
 
 
 @pytest.mark.parametrize(
