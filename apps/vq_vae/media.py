@@ -9,7 +9,8 @@ from typing import Any
 
 from apps.vq_vae.code_sets import CodeSet
 from apps.vq_vae.image_codes import image_codes
-from apps.vq_vae.runs import load_run, medium_of
+from apps.vq_vae.runs import IMAGES, load_run, medium_of
+from apps.vq_vae.video_data import video_codes
 from tools.errors import InputError
 
 
@@ -31,16 +32,33 @@ class Medium:
     prior: str
 
 
-MEDIA = {"images": Medium(load_run, image_codes, "pixelcnn_8x8")}
+VIDEOS = "videos"
+MEDIA = {
+    IMAGES: Medium(load_run, image_codes, "pixelcnn_8x8"),
+    VIDEOS: Medium(load_run, video_codes, "video_prior"),
+}
 
 
-def find_medium(path: str | os.PathLike) -> tuple[str, Medium]:
+def find_medium(path: str | os.PathLike, prior: str | None = None) -> tuple[str, Medium]:
     """The medium of the autoencoder in a run folder.
+
+    Args:
+        path: the run folder.
+        prior: registered name of the prior to be. One of videos takes the codes of an autoencoder of images frame by
+            frame.
 
     Raises:
         InputError: if this is no run folder of an autoencoder.
     """
     name = medium_of(path)
+    if name == IMAGES and prior is not None and _is_of_videos(prior):
+        name = VIDEOS
     if name not in MEDIA:
         raise InputError(f"Expected a run of an autoencoder of {' or '.join(MEDIA)}. Received {path}, of a {name}.")
     return name, MEDIA[name]
+
+
+def _is_of_videos(prior: str) -> bool:
+    from apps.vq_vae import models
+
+    return models.info(prior).constructor is models.VideoPrior
