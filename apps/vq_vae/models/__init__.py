@@ -12,8 +12,9 @@ from typing import Any
 
 import keras
 
-from apps.vq_vae.models import image_autoencoder, pixelcnn, video_prior, wavenet_prior
+from apps.vq_vae.models import image_autoencoder, latent_autoencoder, pixelcnn, video_prior, wavenet_prior
 from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of
+from apps.vq_vae.models.latent_autoencoder import LatentVQVAE, condition_of, latent_encoder_of
 from apps.vq_vae.models.pixelcnn import PixelCNN
 from apps.vq_vae.models.video_prior import VideoPrior
 from apps.vq_vae.models.wavenet_prior import WaveNetPrior
@@ -22,19 +23,22 @@ from tools.registry import ModelInfo, Registry
 __all__ = [
     "REGISTRY",
     "ImageVQVAE",
+    "LatentVQVAE",
     "PixelCNN",
     "VideoPrior",
     "WaveNetPrior",
+    "condition_of",
     "create",
     "decoder_of",
     "encoder_of",
     "info",
+    "latent_encoder_of",
     "names",
     "table",
 ]
 
 REGISTRY = Registry("vq_vae")
-for _module in (image_autoencoder, pixelcnn, wavenet_prior, video_prior):
+for _module in (image_autoencoder, pixelcnn, wavenet_prior, video_prior, latent_autoencoder):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 

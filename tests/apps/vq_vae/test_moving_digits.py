@@ -76,7 +76,7 @@ def test_splits_share_no_digit(tmp_path, digits):
     train, test = (read_digits(path, split) for split in ("train", "test"))
     np.testing.assert_array_equal(np.concatenate([train, test]), read_digits(path))
     assert len(test) == 2
-    with pytest.raises(InputError, match="split to be one of all, train, test. Received 'half'"):
+    with pytest.raises(InputError, match=r"split to be one of all, train, test\. Received 'half'"):
         read_digits(path, "half")
 
 

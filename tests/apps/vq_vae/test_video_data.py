@@ -188,6 +188,6 @@ def test_codes_of_clips(tmp_path, trained_run):
             video_codes(run, config, str(tmp_path / f"{name}.npz"))
     with pytest.raises(InputError, match=r"no file of labels .* Received labels\.idx1"):
         video_codes(run, config, str(tmp_path / "clips.npz"), "labels.idx1")
-    with pytest.raises(InputError, match="`past`.* Received 0"):
+    with pytest.raises(InputError, match=r"`past`.* Received 0"):
         wrong = types.SimpleNamespace(classes=False, model="video_prior", overrides={"past": 0})
         video_codes(run, wrong, str(tmp_path / "clips.npz"))
