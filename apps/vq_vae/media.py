@@ -54,7 +54,8 @@ def find_medium(path: str | os.PathLike, prior: str | None = None) -> tuple[str,
     if name == IMAGES and prior is not None and _is_of_videos(prior):
         name = VIDEOS
     if name not in MEDIA:
-        raise InputError(f"Expected a run of an autoencoder of {' or '.join(MEDIA)}. Received {path}, of a {name}.")
+        known = " or ".join(medium for medium in MEDIA if medium != VIDEOS)
+        raise InputError(f"Expected a run of an autoencoder of {known}. Received {path}, of a {name}.")
     return name, MEDIA[name]
 
 

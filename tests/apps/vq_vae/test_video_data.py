@@ -5,6 +5,7 @@ import types
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from apps.vq_vae.image_data import read_images
 from apps.vq_vae.runs import load_run
@@ -81,6 +82,20 @@ def test_videos_are_red_first_also_in_a_gif(tmp_path):
     write_gif(frames, tmp_path / "red.gif")
     for name in ("red.avi", "red.gif"):
         np.testing.assert_allclose(read_video(tmp_path / name), frames, atol=6)
+
+
+@pytest.mark.real_data
+def test_real_videos(real_data, tmp_path):
+    source = real_data / "videos" / "clips" / "v_CricketShot_g04_c01_rgb.gif"
+    (tmp_path / source.name).symlink_to(source)
+    clips = read_clips(tmp_path)
+    assert clips.frames.shape == (4, CLIP_FRAMES, 224, 224, 3)
+    # Neighbouring frames are alike, and the first pixels of the clip are those that another decoder finds.
+    with Image.open(source) as gif:
+        first = np.asarray(gif.convert("RGB")).astype(int)
+    assert np.abs(clips.frames[0, 0] - first).mean() < 2
+    steps = np.abs(np.diff(clips.frames[0].astype(int), axis=0)).mean()
+    assert 0 < steps < np.abs(clips.frames[0, 0].astype(int) - clips.frames[0, 0, ::-1]).mean()
 
 
 def test_clips_that_are_none(tmp_path):
