@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from apps.vq_vae import cli_audio, cli_images, cli_prior
+from apps.vq_vae import cli_audio, cli_images, cli_prior, cli_video
 from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, precisions
 from tools.commands import add_command, add_flags, add_group, pair, print_result, table
 from tools.errors import InputError
@@ -60,6 +60,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_export(verbs)
     cli_prior.add_commands(verbs)
     cli_audio.add_commands(verbs)
+    cli_video.add_commands(verbs)
 
 
 def run_models(options: argparse.Namespace) -> None:

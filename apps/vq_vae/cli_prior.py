@@ -18,14 +18,19 @@ TRAIN_PRIOR: Flags = {
     "--which": (str, "checkpoint of the autoencoder: best (default) or last"),
     "--classes": (
         None,
-        "learn the codes of each class: class folders in DATA, its array `labels`, or --labels; of audio the speakers",
+        "learn the codes of each class: class folders in DATA, its array `labels` (of clips `actions`, of audio the "
+        "speakers), or --labels",
     ),
     "--labels": (str, "file of the classes of DATA, with --classes: idx1, .npy, or .npz with an array `labels`"),
     "--validation": (str, "further data to measure on (default: some held out of DATA)"),
     "--validation-labels": (str, "file of the classes of --validation"),
     "--validation-examples": (int, "how many are held out of DATA (default 1000)"),
     "--window": (int, "audio: codes of an example, pieces of the recordings (default 32)"),
-    "--model": (str, "a prior of `kapps vq-vae models` (default pixelcnn_8x8 for images, wavenet_prior for audio)"),
+    "--model": (
+        str,
+        "a prior of `kapps vq-vae models` (default pixelcnn_8x8 for images, wavenet_prior for audio; video_prior for "
+        "clips)",
+    ),
     "--steps": (int, "of the whole run (default 10000)"),
     "--steps-per-epoch": (int, "steps between two lines of the log (default 500)"),
     "--batch-size": (int, "examples a step (default 64)"),

@@ -30,7 +30,8 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
     Args:
         path: a folder, in which all pictures (.jpg, .png, .bmp, .webp) at any depth are read in the order of their
             names; an .npy or .npz file (its array "images", or its only one) of integers 0 to 255, (images, height,
-            width) or with a last axis of channels; or MNIST's idx3 file, packed by gzip or not.
+            width) or with a last axis of channels; MNIST's idx3 file, packed by gzip or not; or, for all their frames
+            one after the other, an .npz file of clips or a folder of videos as `video_data.read_clips` takes them.
         grey: read pictures as grey, one channel, in place of red, green and blue. Arrays stay as they are.
 
     Raises:
@@ -42,7 +43,10 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
     if not path.exists():
         raise InputError(f"Expected images. Received {path}: no such file or folder.")
     if path.suffix == ".npz":
-        return checked_images(_images_array(read_arrays(path), path), str(path))
+        arrays = read_arrays(path)
+        if "clips" in arrays and "images" not in arrays:
+            return _frames_of(path, grey)
+        return checked_images(_images_array(arrays, path), str(path))
     if path.suffix == ".npy":
         try:
             return checked_images(np.load(path, allow_pickle=False), str(path))
@@ -92,6 +96,8 @@ def _read_folder(folder: pathlib.Path, grey: bool) -> np.ndarray:
     from tools.commands import progress
 
     files = picture_files(folder)
+    if not files and _has_videos(folder):
+        return _frames_of(folder, grey)
     if not files:
         raise InputError(f"Expected pictures ({', '.join(PICTURES)}) in {folder}. Received a folder without any.")
     images: np.ndarray | None = None
@@ -110,6 +116,19 @@ def _read_folder(folder: pathlib.Path, grey: bool) -> np.ndarray:
             )
         images[index] = picture
     return images
+
+
+def _frames_of(path: pathlib.Path, grey: bool) -> np.ndarray:
+    from apps.vq_vae.video_data import read_clips
+
+    frames = read_clips(path, grey).frames
+    return frames.reshape(-1, *frames.shape[2:])
+
+
+def _has_videos(folder: pathlib.Path) -> bool:
+    from apps.vq_vae.video_data import video_files
+
+    return bool(video_files(folder))
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,8 @@ from apps.vq_vae.audio_codes import audio_codes
 from apps.vq_vae.audio_runs import load_audio_run
 from apps.vq_vae.code_sets import CodeSet
 from apps.vq_vae.image_codes import image_codes
-from apps.vq_vae.runs import load_run, medium_of
+from apps.vq_vae.runs import AUDIO, IMAGES, load_run, medium_of
+from apps.vq_vae.video_data import video_codes
 from tools.errors import InputError
 
 
@@ -33,19 +34,35 @@ class Medium:
     prior: str
 
 
+VIDEOS = "videos"
 MEDIA = {
-    "images": Medium(load_run, image_codes, "pixelcnn_8x8"),
-    "audio": Medium(load_audio_run, audio_codes, "wavenet_prior"),
+    IMAGES: Medium(load_run, image_codes, "pixelcnn_8x8"),
+    AUDIO: Medium(load_audio_run, audio_codes, "wavenet_prior"),
+    VIDEOS: Medium(load_run, video_codes, "video_prior"),
 }
 
 
-def find_medium(path: str | os.PathLike) -> tuple[str, Medium]:
+def find_medium(path: str | os.PathLike, prior: str | None = None) -> tuple[str, Medium]:
     """The medium of the autoencoder in a run folder.
+
+    Args:
+        path: the run folder.
+        prior: registered name of the prior to be. One of videos takes the codes of an autoencoder of images frame by
+            frame.
 
     Raises:
         InputError: if this is no run folder of an autoencoder.
     """
     name = medium_of(path)
+    if name == IMAGES and prior is not None and _is_of_videos(prior):
+        name = VIDEOS
     if name not in MEDIA:
-        raise InputError(f"Expected a run of an autoencoder of {' or '.join(MEDIA)}. Received {path}, of a {name}.")
+        known = " or ".join(medium for medium in MEDIA if medium != VIDEOS)
+        raise InputError(f"Expected a run of an autoencoder of {known}. Received {path}, of a {name}.")
     return name, MEDIA[name]
+
+
+def _is_of_videos(prior: str) -> bool:
+    from apps.vq_vae import models
+
+    return models.info(prior).constructor is models.VideoPrior

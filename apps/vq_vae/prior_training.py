@@ -46,7 +46,8 @@ class PriorConfig:
         autoencoder: run folder of the autoencoder whose codes are learned.
         data: what it is trained on, as the autoencoder reads it.
         which: checkpoint of the autoencoder, "best" or "last".
-        classes: whether the codes depend on a class ("label" of an image, "speaker" of a recording).
+        classes: whether the codes depend on a class ("label" of an image, "speaker" of a recording, "action" that leads
+            to a frame).
         labels: file of the classes; None for those that the data have of their own.
         validation: further data to measure on; None to hold `validation_examples` out of `data`.
         validation_labels: file of the classes of `validation`.
@@ -94,7 +95,7 @@ def train(config: PriorConfig, run_folder: str | os.PathLike, resume: bool = Fal
     check(config)
     if not resume:
         check_free(pathlib.Path(run_folder))
-    name, medium = find_medium(config.autoencoder)
+    name, medium = find_medium(config.autoencoder, config.model)
     config = dataclasses.replace(
         config, autoencoder=os.path.abspath(config.autoencoder), model=config.model or medium.prior
     )
