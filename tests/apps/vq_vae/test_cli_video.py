@@ -118,7 +118,7 @@ def test_what_cannot_be_predicted(kapps, video_prior_run, prior_run, tmp_path):
     assert "Expected a prior of videos." in failing(prior_run, folder / "clips.npz")
     assert "no such file or folder" in failing(run, folder / "absent.npz", "--frames", 2)
     status, _, err = kapps("sample", run, "--output", tmp_path / "samples.png")
-    assert status == 1 and "Expected a prior of images." in err and "of videos" in err
+    assert status == 1 and "Expected a prior of images" in err and "of videos" in err
     if knows:
         assert "an array `actions` for a prior that knows" in failing(run, folder / "still.npz", "--frames", 2)
         flags = ("--frames", 2, "--actions", "jump")
