@@ -141,7 +141,7 @@ def test_every_weight_learns():
 
 def test_learns_a_tone_by_heart():
     keras.utils.set_random_seed(0)
-    model = models.create("vq_vae_speech_tiny", **{**SMALL, "input_shape": (None,), "classes": 0, "loops": 1})
+    model = models.create("vq_vae_speech_tiny", **{**SMALL, "input_shape": (None,), "classes": 0, "filters": 16})
     waveform = (np.sin(np.arange(128) / 3) * 0.5).astype(np.float32)[None]
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     levels = np.asarray(mu_law_encode(waveform))
