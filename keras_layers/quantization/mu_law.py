@@ -25,6 +25,10 @@ def mu_law_encode(waveform: Any, levels: int = 256) -> Any:
     Raises:
         ValueError: for fewer than 2 levels.
 
+    Example:
+        >>> keras.ops.convert_to_numpy(mu_law_encode([-1.0, 0.0, 0.01, 1.0])).tolist()
+        [0, 128, 157, 255]
+
     Reference:
         ITU-T G.711 without its segments, as in van den Oord et al., "WaveNet" (2016), section 2.2.
     """
@@ -48,6 +52,10 @@ def mu_law_decode(codes: Any, levels: int = 256) -> Any:
 
     Raises:
         ValueError: for fewer than 2 levels.
+
+    Example:
+        >>> keras.ops.convert_to_numpy(mu_law_decode([0, 255])).round(3).tolist()
+        [-1.0, 1.0]
     """
     mu = float(_checked(levels) - 1)
     y = ops.cast(codes, "float32") * (2.0 / mu) - 1.0

@@ -144,7 +144,7 @@ def test_every_weight_learns(likelihood):
 @pytest.mark.parametrize("likelihood", audio_autoencoder.LIKELIHOODS)
 def test_learns_a_tone_by_heart(likelihood):
     keras.utils.set_random_seed(0)
-    overrides = {"input_shape": (None,), "classes": 0, "loops": 1, "likelihood": likelihood}
+    overrides = {"input_shape": (None,), "classes": 0, "filters": 16, "likelihood": likelihood}
     model = models.create("vq_vae_speech_tiny", **{**SMALL, **overrides})
     waveform = (np.sin(np.arange(128) / 3) * 0.5).astype(np.float32)[None]
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
