@@ -61,6 +61,7 @@ def run_make_moving_digits(options: argparse.Namespace) -> None:
         with_actions=options.actions,
         seed=options.seed,
     )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     write_clips(options.output, clips)
     result = {
         "clips": str(options.output),

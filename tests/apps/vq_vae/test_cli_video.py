@@ -29,11 +29,11 @@ def digits_file(tmp_path_factory):
 
 def test_make_moving_digits(kapps, digits_file, tmp_path):
     flags = ["--clips", 3, "--frames", 4, "--size", 32, "--digits", 1, "--actions", "--split", "test", "--json"]
-    status, out, _ = kapps("make-moving-digits", digits_file, "--output", tmp_path / "clips.npz", *flags)
+    status, out, _ = kapps("make-moving-digits", digits_file, "--output", tmp_path / "new" / "clips.npz", *flags)
     report = json.loads(out)
     assert status == 0 and report["shape"] == [3, 4, 32, 32, 1]
     assert report["actions"] == ["stay", "left", "right", "up", "down"]
-    with np.load(tmp_path / "clips.npz") as file:
+    with np.load(tmp_path / "new" / "clips.npz") as file:
         assert file["clips"].shape == (3, 4, 32, 32, 1) and file["actions"].shape == (3, 4)
     status, _, err = kapps("make-moving-digits", digits_file, "--output", tmp_path / "clips.npy")
     assert status == 1 and "--output to end in .npz" in err
