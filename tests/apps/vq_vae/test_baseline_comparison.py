@@ -1,13 +1,18 @@
 """The comparison of VQ-VAE, VAE and VIMCO: its figures, its table, and what it refuses."""
 
 import json
+import pathlib
+import re
 
 import numpy as np
 import pytest
 
 from apps.vq_vae import baseline_comparison as comparison
+from apps.vq_vae import models
+from apps.vq_vae.models.baselines import MODELS
 from tools.commands import run_command
 
+README = (pathlib.Path(__file__).parents[3] / "apps" / "vq_vae" / "README.md").read_text(encoding="utf-8")
 RUNS = [
     {"model": "VQ-VAE", "seed": 0, "bits_per_dim_upper_bound": 3.0, "rate_bits_per_dim": 0.2},
     {"model": "VAE", "seed": 0, "bits_per_dim_upper_bound": 2.0, "single_sample_bits_per_dim_upper_bound": 2.5},
@@ -28,6 +33,13 @@ def test_the_table_tells_published_figures_from_measured_ones():
     row = next(line for line in text.splitlines() if line.startswith("VQ-VAE"))
     assert "3.500 (3.000 to 4.000)" in row and row.split()[-1] == "4.67"
     assert "published" in text and "CIFAR-10 *" in text
+
+
+@pytest.mark.parametrize("name", [info.name for info in MODELS])
+def test_the_readme_shows_what_the_registry_says(name):
+    info = models.info(name)
+    figures = f"{'x'.join(map(str, info.input_shape))} | {info.parameters:,} | {info.multiply_adds:,} |"
+    assert re.search(rf"^\| `{name}` \| .* \| {re.escape(figures)}$", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
