@@ -39,7 +39,7 @@ def test_leaves_a_run_folder(trained_audio, small_audio):
 
 
 def test_a_run_of_images_is_none_of_audio(trained_run):
-    with pytest.raises(InputError, match=r"Expected a run of audio. Received .*, a run of images"):
+    with pytest.raises(InputError, match=r"Expected a run of an autoencoder of audio. Received .*, of images"):
         load_audio_run(trained_run)
 
 

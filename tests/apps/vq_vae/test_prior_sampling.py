@@ -62,8 +62,8 @@ def test_decoding_refuses_codes_of_another_book(run):
 
 
 def test_a_prior_of_another_medium_draws_no_images(run):
-    other = dataclasses.replace(run, config={**run.config, "prior_of": "audio"})
-    with pytest.raises(InputError, match=r"a prior of images\. Received .*, of audio"):
+    other = dataclasses.replace(run, config={**run.config, "prior_of": "videos"})
+    with pytest.raises(InputError, match=r"a prior of images or audio, to sample from\. Received .*, of videos"):
         sample_codes(other, [1], np.zeros(1, np.int32))
 
 

@@ -123,9 +123,9 @@ def test_several_codes_a_position_are_refused(quantizer, options, columns, small
 def test_runs_that_are_none_of_a_prior(prior_run, trained_run, prior_config, tmp_path):
     with pytest.raises(InputError, match=r"a run of train-prior\. Received .*, a run of an autoencoder of images"):
         load_prior_run(trained_run)
-    with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of a prior"):
+    with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of prior"):
         load_run(prior_run)
-    with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of a prior"):
+    with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of prior"):
         train(dataclasses.replace(prior_config, autoencoder=str(prior_run)), tmp_path / "run")
     with pytest.raises(InputError, match="which to be one of best, last"):
         load_prior_run(prior_run, "first")
