@@ -125,7 +125,7 @@ def test_runs_that_are_none_of_a_prior(prior_run, trained_run, prior_config, tmp
         load_prior_run(trained_run)
     with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of prior"):
         load_run(prior_run)
-    with pytest.raises(InputError, match=r"an autoencoder of images\. Received .*, of prior"):
+    with pytest.raises(InputError, match=r"an autoencoder of images or audio\. Received .*, of a prior"):
         train(dataclasses.replace(prior_config, autoencoder=str(prior_run)), tmp_path / "run")
     with pytest.raises(InputError, match="which to be one of best, last"):
         load_prior_run(prior_run, "first")
