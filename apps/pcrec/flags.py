@@ -77,7 +77,7 @@ FINETUNE: Flags = {
     "--protocol": (str, "full or stored: what validation ranks among (default full)"),
     "--validation-users": (int, "rows of the validation part to rank, drawn once (default 20000; 0 for all)"),
     "--initial": (str, "file of vectors to begin with (default: random numbers)"),
-    "--initial-form": (str, "given, shuffled or random, of the same norms (default given)"),
+    "--initial-form": (str, "given, centred, shuffled, random or degree (default given)"),
     "--initial-norm": (float, "mean norm to which they are scaled (default: as they are)"),
     "--initial-deviation": (float, "of the random numbers (default 0.01)"),
     "--depth": (int, "steps of the propagation of lightgcn (default 3)"),
@@ -85,6 +85,33 @@ FINETUNE: Flags = {
     "--shrinkage": (numbers, "of item_knn, each tried (default 0,10)"),
     "--ease-l2": (numbers, "of ease, each tried (default 50,200,500)"),
     "--seed": (int, "of everything random (default 0)"),
+}
+PRETRAIN: Flags = {
+    "--channels": (int, "length of a vector (default 64)"),
+    "--units": (int, "width of the encoder (default 64)"),
+    "--convolutions": (int, "of the encoder (default 4)"),
+    "--dropout": (float, "of the vector of each depth (default 0.5)"),
+    "--queue-size": (int, "keys of earlier batches that a pair is told from (default 16384)"),
+    "--momentum": (float, "how much of itself the encoder of the keys keeps in a step (default 0.999)"),
+    "--temperature": (float, "divides the similarities (default 0.07)"),
+    "--learning-rate": (float, "highest rate of the optimizer (default 0.005)"),
+    "--batch-size": (int, "pairs in a step (default 32)"),
+    "--steps-per-epoch": (int, "steps after which the state is kept (default 100)"),
+    "--epochs": (int, "how many (default 20)"),
+    "--method": (str, "walk or neighbourhood: how subgraphs are drawn (default walk)"),
+    "--restart": (float, "probability that a walk ends after a step (default 0.8)"),
+    "--budget": (int, "steps of a subgraph's walks, or nodes of a neighbourhood at most (default 256)"),
+    "--hops": (int, "longest walk (default: no limit), or radius of the neighbourhood"),
+    "--dimensions": (int, "positional features of a node (default 32)"),
+    "--signs": (str, "of the positional features, absolute or random (default absolute)"),
+    "--seed": (int, "of everything random (default 0)"),
+}
+EMBED: Flags = {
+    "--views": (int, "subgraphs of each node, whose vectors are averaged (default 2)"),
+    "--batch-size": (int, "subgraphs that are encoded together (default 256)"),
+    "--workers": (int, "batches that are made at once (default 2)"),
+    "--untrained": (None, "by the encoder as it began, without what it learned"),
+    "--seed": (int, "of the subgraphs (default 0)"),
 }
 
 
