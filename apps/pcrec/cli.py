@@ -1,4 +1,4 @@
-"""The verbs of `kapps pcrec`: prepare, finetune, evaluate, recommend, export, gin."""
+"""The verbs of `kapps pcrec`: prepare, pretrain, embed, finetune, evaluate, recommend, export, gin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from apps.pcrec.cli_gin import add_gin
+from apps.pcrec.cli_pretrain import add_pretrain_commands
 from apps.pcrec.flags import COMMAND, FINETUNE, PREPARE, integers, words
 from tools.commands import add_command, add_flags, add_group, print_result, table
 from tools.errors import InputError, WrongUse
@@ -19,10 +20,11 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "pcrec",
-        help="recommend items from logs of interactions: prepare, finetune, evaluate, recommend, export",
+        help="recommend items from logs of interactions: prepare, pretrain, finetune, evaluate, export",
         example=f"{COMMAND} prepare log.csv --output data/mine --time timestamp",
     )
     _add_prepare(verbs)
+    add_pretrain_commands(verbs)
     _add_finetune(verbs)
     _add_evaluate(verbs)
     _add_recommend(verbs)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
 from apps.pcrec.data.prepared import Prepared
 from tools.errors import InputError
 from tools.files import read_arrays, replacing
-
-FORMS = ("given", "shuffled", "random")
 
 
 def write_vectors(path: str | os.PathLike, user: np.ndarray, item: np.ndarray, prepared: Prepared) -> None:
@@ -39,6 +38,9 @@ def read_vectors(path: str | os.PathLike, prepared: Prepared) -> tuple[np.ndarra
             f"Expected vectors of the users and items of {prepared.path}. Received {path}, made for another prepared "
             "folder: were source and target swapped?"
         )
+    for name in ("user", "item"):
+        if arrays[name].dtype.kind not in "fiu":
+            raise InputError(f"Expected {name} in {path} to be real numbers. Received {arrays[name].dtype}.")
     user, item = arrays["user"].astype("float32"), arrays["item"].astype("float32")
     wanted = (len(prepared.users), len(prepared.items))
     if user.ndim != 2 or item.ndim != 2 or (len(user), len(item)) != wanted or user.shape[1] != item.shape[1]:
@@ -51,16 +53,75 @@ def read_vectors(path: str | os.PathLike, prepared: Prepared) -> tuple[np.ndarra
     return user, item
 
 
-def form(user: np.ndarray, item: np.ndarray, kind: str, norm: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+# === forms ===
+
+Degrees = tuple[np.ndarray, np.ndarray]
+Form = Callable[[list[np.ndarray], Degrees, np.random.Generator], list[np.ndarray]]
+
+
+def _given(parts: list[np.ndarray], degrees: Degrees, generator: np.random.Generator) -> list[np.ndarray]:
+    return parts
+
+
+def _centred(parts: list[np.ndarray], degrees: Degrees, generator: np.random.Generator) -> list[np.ndarray]:
+    mean = np.concatenate(parts).mean(axis=0)
+    return [part - mean for part in parts]
+
+
+def _shuffled(parts: list[np.ndarray], degrees: Degrees, generator: np.random.Generator) -> list[np.ndarray]:
+    return [generator.permutation(part) for part in parts]
+
+
+def _random(parts: list[np.ndarray], degrees: Degrees, generator: np.random.Generator) -> list[np.ndarray]:
+    return [_with_norms_of(part, generator.standard_normal(part.shape)) for part in parts]
+
+
+def _degree(parts: list[np.ndarray], degrees: Degrees, generator: np.random.Generator) -> list[np.ndarray]:
+    channels = parts[0].shape[1]
+    # Random Fourier features: nodes of near degrees have near vectors.
+    frequency, phase = generator.standard_normal(channels), generator.uniform(0.0, 2 * np.pi, channels)
+    waves = [np.cos(np.log1p(counts)[:, None] * frequency + phase) for counts in degrees]
+    return [_with_norms_of(part, wave) for part, wave in zip(parts, waves, strict=True)]
+
+
+def _with_norms_of(part: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions * np.linalg.norm(part, axis=1, keepdims=True) / np.maximum(norms, 1e-12)
+
+
+# What each form makes of the vectors, with what they are compared to tell what they are worth.
+FORMS: dict[str, Form] = {
+    "given": _given,
+    "centred": _centred,
+    "shuffled": _shuffled,
+    "random": _random,
+    "degree": _degree,
+}
+
+
+def degrees_of(prepared: Prepared) -> Degrees:
+    """Training interactions of each user and of each item."""
+    train = prepared.train
+    return (
+        np.bincount(train.user, minlength=len(prepared.users)),
+        np.bincount(train.item, minlength=len(prepared.items)),
+    )
+
+
+def form(
+    user: np.ndarray, item: np.ndarray, kind: str, norm: float | None, seed: int, degrees: Degrees
+) -> tuple[np.ndarray, np.ndarray]:
     """The vectors in the form of an ablation.
 
     Args:
         user: (users, d).
         item: (items, d).
-        kind: "given"; "shuffled", in which each user has the vector of another user and each item that of another
-            item; "random", normal numbers with the norms of the given.
+        kind: "given"; "centred", less their mean over users and items; "shuffled", in which each user has the vector
+            of another user and each item that of another item; "random", normal numbers with the norms of the given;
+            "degree", waves of the logarithm of the degree, with the norms of the given.
         norm: mean norm of all vectors to which they are scaled, or None to leave it.
         seed: of the draw.
+        degrees: of `degrees_of`.
 
     Raises:
         InputError: for another kind, or a norm that is not above 0.
@@ -69,17 +130,7 @@ def form(user: np.ndarray, item: np.ndarray, kind: str, norm: float | None, seed
         raise InputError(f"Expected initial-form to be one of {', '.join(FORMS)}. Received {kind!r}.")
     if norm is not None and not 0 < norm < float("inf"):
         raise InputError(f"Expected initial-norm above 0. Received {norm}.")
-    generator = np.random.default_rng(seed)
-    parts = [user, item]
-    if kind == "shuffled":
-        parts = [generator.permutation(part) for part in parts]
-    elif kind == "random":
-        drawn = [generator.standard_normal(part.shape) for part in parts]
-        norms = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
-        parts = [
-            number * old / np.linalg.norm(number, axis=1, keepdims=True)
-            for number, old in zip(drawn, norms, strict=True)
-        ]
+    parts = FORMS[kind]([user, item], degrees, np.random.default_rng(seed))
     if norm is not None:
         mean = np.linalg.norm(np.concatenate(parts), axis=1).mean()
         parts = [part * (norm / max(mean, 1e-12)) for part in parts]

@@ -24,6 +24,7 @@ from tools.files import read_arrays, read_json, replacing
 SUMMARY = "summary.json"
 REPORT = "report.json"
 CATALOGUE = "catalogue.npz"
+_CATALOGUE = ("users", "items", "offsets", "met", "trained", "popularity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TrainingConfig:
         protocol: full or stored: what validation ranks among.
         validation_users: rows of the validation part to rank, drawn once; 0 for all.
         initial: a file of vectors to begin with, or None.
-        initial_form: given, shuffled or random (of the same norms).
+        initial_form: given, centred, shuffled, random or degree (see `apps.pcrec.initial.form`).
         initial_norm: mean norm to which they are scaled, or None.
         initial_deviation: of the normal numbers to begin with otherwise.
         depth: steps of LightGCN's propagation.
@@ -80,9 +81,16 @@ class TrainingConfig:
 
 
 def config_of(description: dict[str, Any]) -> TrainingConfig:
-    """The configuration in a config.json."""
-    values = description["training"]
-    return TrainingConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    """The configuration in a config.json.
+
+    Raises:
+        InputError: if it is of another version.
+    """
+    try:
+        values = description["training"]
+        return TrainingConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"Expected the configuration of a run of this version. Received another: {error}.") from None
 
 
 def write_catalogue(folder: pathlib.Path, prepared: Prepared) -> None:
@@ -169,6 +177,11 @@ def load_run(path: str | os.PathLike) -> Run:
     if not (folder / REPORT).exists():
         raise InputError(f"Expected a run whose training has ended. Received {folder}: no {REPORT} (--resume goes on).")
     catalogue = read_arrays(folder / CATALOGUE)
+    if set(catalogue) != set(_CATALOGUE):
+        raise InputError(
+            f"Expected {', '.join(_CATALOGUE)} in {folder / CATALOGUE}. Received "
+            f"{', '.join(sorted(catalogue)) or 'nothing'}: of another version?"
+        )
     kind = read_json(folder / SUMMARY)["recommender"]
     return Run(folder, config_of(description), description["digest"], kind, **catalogue)
 

@@ -103,7 +103,8 @@ def _beginning(config: TrainingConfig, prepared: Prepared) -> tuple[np.ndarray, 
     if config.initial is None:
         return None
     vectors = initial.read_vectors(config.initial, prepared)
-    return initial.form(*vectors, config.initial_form, config.initial_norm, config.seed)
+    degrees = initial.degrees_of(prepared)
+    return initial.form(*vectors, config.initial_form, config.initial_norm, config.seed, degrees)
 
 
 def _baseline(config: TrainingConfig, prepared: Prepared, monitor: Monitor) -> tuple[Recommender, dict[str, Any]]:

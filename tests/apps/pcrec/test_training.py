@@ -176,17 +176,34 @@ def test_fine_tuning_begins_with_the_vectors(prepared, vectors, tmp_path):
     np.testing.assert_allclose(load_run(tmp_path / "run").recommender().item, item, atol=1e-6)
 
 
-def test_forms(vectors):
+def test_forms(prepared, vectors):
     _, user, item = vectors
+    degrees = initial.degrees_of(prepared)
     norms = np.linalg.norm(user, axis=1)
-    shuffled, _ = initial.form(user, item, "shuffled", None, 1)
+    shuffled, _ = initial.form(user, item, "shuffled", None, 1, degrees)
     assert sorted(map(tuple, shuffled)) == sorted(map(tuple, user)) and (shuffled != user).any()
-    drawn, _ = initial.form(user, item, "random", None, 1)
+    drawn, _ = initial.form(user, item, "random", None, 1, degrees)
     np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), norms, rtol=1e-5)
     assert np.abs(drawn - user).min() > 0
-    scaled = np.concatenate(initial.form(user, item, "given", 0.1, 1))
+    scaled = np.concatenate(initial.form(user, item, "given", 0.1, 1, degrees))
     assert np.linalg.norm(scaled, axis=1).mean() == pytest.approx(0.1)
     np.testing.assert_allclose(scaled[0] / scaled[0, 0], user[0] / user[0, 0], rtol=1e-4)
+    centred = np.concatenate(initial.form(user, item, "centred", None, 1, degrees))
+    np.testing.assert_allclose(centred.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(centred[1] - centred[0], user[1] - user[0], atol=1e-6)
+
+
+def test_the_form_of_degrees_knows_the_degree_alone(prepared, vectors):
+    _, user, item = vectors
+    degrees = initial.degrees_of(prepared)
+    assert degrees[0].sum() == degrees[1].sum() == len(prepared.train)
+    ones = [np.ones_like(part) for part in (user, item)]
+    vectors = np.concatenate(initial.form(*ones, "degree", None, 3, degrees))
+    degree = np.concatenate(degrees)
+    same = degree[:, None] == degree[None]
+    distance = np.abs(vectors[:, None] - vectors[None]).max(axis=2)
+    assert distance[same].max() < 1e-6 and distance[~same].min() > 1e-4
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 5**0.5, rtol=1e-5)
 
 
 def test_vectors_that_do_not_fit(prepared, vectors, tmp_path):
@@ -196,6 +213,7 @@ def test_vectors_that_do_not_fit(prepared, vectors, tmp_path):
         ({"digest": np.array("other")}, "were source and target swapped"),
         ({"user": user[1:]}, "Expected vectors of 40 users"),
         ({"item": item[:, 1:]}, "Expected vectors of 40 users"),
+        ({"user": user.astype(str)}, "to be real numbers"),
         ({"user": user * np.nan}, "Expected finite numbers"),
     ):
         np.savez(tmp_path / "bad.npz", **{**arrays, **change})
@@ -243,6 +261,13 @@ def test_a_run_and_another_prepared_folder(make_run, prepared, tmp_path):
     assert config_of(json.loads((run.path / "config.json").read_text())) == run.config
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
+    arrays = dict(np.load(copy / "catalogue.npz"))
+    for old in ({"ids": arrays["users"]}, {**arrays, "more": arrays["users"]}):
+        np.savez(copy / "catalogue.npz", **old)
+        with pytest.raises(InputError, match="of another version"):
+            load_run(copy)
+    with pytest.raises(InputError, match="a run of this version"):
+        config_of({"training": {"prepared": "x", "flavour": 1}})
     (copy / "config.json").write_text('{"application": "margin_classifier"}')
     with pytest.raises(InputError, match="of another command"):
         load_run(copy)
