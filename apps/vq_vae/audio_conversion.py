@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from apps.vq_vae.audio_data import Recordings, speaker_numbers
-from apps.vq_vae.audio_generation import write_regenerated
+from apps.vq_vae.audio_generation import check_sampling, write_regenerated
 from apps.vq_vae.audio_judges import judged, train_judge
 from apps.vq_vae.audio_runs import AudioRun, tell
 from keras_layers import mu_law_decode, mu_law_encode
@@ -45,6 +45,7 @@ def judge_conversion(
     """
     if len(run.speakers) < 2:
         raise InputError(f"Expected a run with two or more speakers. Received {run.path} with {len(run.speakers)}.")
+    check_sampling(**sampling)
     if count is not None:
         if count < 1:
             raise InputError(f"Expected count to be at least 1. Received {count}.")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.csv"
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+LEAST_RATE, LARGEST_RATE = 1000, 768_000
+# Floats go beyond full scale where a filter overshoots; what goes far beyond has another scale.
+LOUDEST = 2.0
 WIDTHS = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
 
 
@@ -35,6 +38,7 @@ class Recordings:
         rate: samples a second.
         speakers: a name for each recording; None where nobody said.
         labels: what is said in each recording; None where nobody said.
+        folder: of the files.
     """
 
     names: list[str]
@@ -42,6 +46,12 @@ class Recordings:
     rate: int
     speakers: list[str] | None = None
     labels: list[str] | None = None
+    folder: pathlib.Path = pathlib.Path()
+
+    @property
+    def paths(self) -> list[pathlib.Path]:
+        """The files."""
+        return [self.folder / name for name in self.names]
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -52,7 +62,9 @@ class Recordings:
         def of(column: list[Any] | None) -> Any:
             return None if column is None else [column[row] for row in rows]
 
-        return Recordings(of(self.names), of(self.waveforms), self.rate, of(self.speakers), of(self.labels))
+        return Recordings(
+            of(self.names), of(self.waveforms), self.rate, of(self.speakers), of(self.labels), self.folder
+        )
 
 
 # === Files ===
@@ -91,8 +103,7 @@ def read_wav(path: str | os.PathLike) -> tuple[np.ndarray, int]:
         )
     if channels != 1:
         raise InputError(f"Expected one channel (mono) in {path}. Received {channels}: mix them or keep one.")
-    if rate < 1:
-        raise InputError(f"Expected a rate above 0 in {path}. Received {rate}.")
+    check_rate(rate, f"in {path}")
     samples = chunks["data"]
     if not samples:
         raise InputError(f"Expected at least one sample in {path}. Received none.")
@@ -101,7 +112,19 @@ def read_wav(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     waveform = _numbers(samples, kind, bits)
     if not np.isfinite(waveform).all():
         raise InputError(f"Expected finite samples in {path}. Received NaN or infinity.")
+    if np.abs(waveform).max() > LOUDEST:
+        raise InputError(
+            f"Expected samples between -1 and 1 in {path}, as floats. Received {np.abs(waveform).max():g}: scale them."
+        )
     return waveform, rate
+
+
+def check_rate(rate: int, where: str) -> None:
+    """Raises an `InputError` for a rate at which nothing is recorded; `where` names it."""
+    if not LEAST_RATE <= rate <= LARGEST_RATE:
+        raise InputError(
+            f"Expected a rate of {LEAST_RATE} to {LARGEST_RATE} samples a second {where}. Received {rate}."
+        )
 
 
 def _chunks(data: bytes, path: pathlib.Path) -> dict[str, bytes]:
@@ -177,8 +200,8 @@ def read_recordings(
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"Expected a folder of .wav files or one. Received {path}: no such file or folder.")
-    if rate is not None and rate < 1:
-        raise InputError(f"Expected a rate of at least 1. Received {rate}.")
+    if rate is not None:
+        check_rate(rate, "(rate)")
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (path / MANIFEST).exists():
         files, speakers, labels = _read_manifest(path / MANIFEST)
@@ -197,7 +220,8 @@ def read_recordings(
     if others and tell is not None:
         rates = ", ".join(f"{count} from {own} Hz" for own, count in sorted(others.items()))
         tell(f"{path}: resampled to {rate} Hz: {rates}")
-    return Recordings([str(file.relative_to(folder)) for file in files], waveforms, rate, speakers, labels)
+    names = [str(file.relative_to(folder)) for file in files]
+    return Recordings(names, waveforms, rate, speakers, labels, folder)
 
 
 def _read_manifest(path: pathlib.Path) -> tuple[list[pathlib.Path], list[str] | None, list[str] | None]:
@@ -219,13 +243,18 @@ def _read_manifest(path: pathlib.Path) -> tuple[list[pathlib.Path], list[str] | 
                 raise InputError(f"Expected a {name} in every line of {path}. Received none in line {number}.")
         return [row[name] for row in rows]
 
-    return [path.parent / name for name in column("file") or []], column("speaker"), column("label")
+    files = [path.parent / name for name in column("file") or []]
+    for file in files:
+        if not file.resolve().is_relative_to(path.parent.resolve()):
+            raise InputError(f"Expected files below {path.parent} in {path}. Received {file}.")
+    return files, column("speaker"), column("label")
 
 
 def _by_pattern(files: Sequence[pathlib.Path], pattern: str) -> tuple[list[str] | None, list[str] | None]:
     parts = re.split(r"\{(\w+)\}", pattern)
     fields = parts[1::2]
-    if len(set(fields)) != len(fields) or not {"speaker", "label"} & set(fields):
+    named = all(field.isidentifier() for field in fields)
+    if not named or len(set(fields)) != len(fields) or not {"speaker", "label"} & set(fields):
         raise InputError(f"Expected a pattern such as {{label}}_{{speaker}}_{{index}}. Received {pattern!r}.")
     expression = re.compile("".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)))
     found = []

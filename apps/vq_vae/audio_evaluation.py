@@ -55,7 +55,8 @@ def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0
                 counts[column] += np.bincount(chosen, minlength=quantizer.code_count)
     samples = sum(map(len, recordings.waveforms))
     bits = {name: value / math.log(2) / samples for name, value in nats.items()}
-    rate = columns * math.log2(quantizer.code_count) / factor
+    places = sum(-(-len(waveform) // factor) for waveform in recordings.waveforms)
+    rate = columns * math.log2(quantizer.code_count) * places / samples
     return {
         "recordings": len(recordings),
         "seconds": samples / run.rate,
@@ -70,14 +71,25 @@ def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0
     }
 
 
-def batches_of(recordings: Recordings, factor: int, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Numbers of the recordings, their waveforms and weights, as of `padded`: those of about one length together."""
+def batches_of(
+    recordings: Recordings, factor: int, batch: int, exact: bool = True
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Numbers of the recordings, their waveforms and weights, as of `padded`.
+
+    Args:
+        recordings: of any lengths.
+        factor: samples of a code.
+        batch: recordings at a time, at most.
+        exact: only recordings of as many codes share a batch, so that none depends on the others. Otherwise those of
+            about one length do, and the last codes of the shorter ones hear the silence behind them.
+    """
     from tools.commands import progress
 
-    lengths = [len(waveform) for waveform in recordings.waveforms]
-    ordered = np.argsort(lengths, kind="stable")
-    for begin in progress(range(0, len(ordered), batch), -(-len(ordered) // batch), "recordings"):
-        rows = ordered[begin : begin + batch]
+    places = np.array([-(-len(waveform) // factor) for waveform in recordings.waveforms])
+    ordered = np.argsort(places, kind="stable")
+    groups = np.split(ordered, np.flatnonzero(np.diff(places[ordered])) + 1) if exact else [ordered]
+    chunks = [group[begin : begin + batch] for group in groups for begin in range(0, len(group), batch)]
+    for rows in progress(chunks, len(chunks), "recordings, batches"):
         yield rows, *padded([recordings.waveforms[row] for row in rows], factor)
 
 

@@ -18,6 +18,9 @@ from keras_layers import mu_law_decode
 from tools.errors import InputError
 from tools.sampling import Sampler
 
+# Waveforms that are spoken at a time.
+BATCH = 32
+
 
 class WaveformSampler:
     """Samples waveforms from the decoder of an autoencoder of audio.
@@ -52,7 +55,8 @@ class WaveformSampler:
         conditions = {"code_vectors": self._quantizer.lookup(codes)}
         if speakers is not None:
             conditions["speaker"] = speakers
-        levels = self._samplers[length](seeds, temperature=temperature, top_p=top_p, **conditions)
+        # Another stream than that of the codes, which a prior may have drawn by the same seeds.
+        levels = self._samplers[length](seeds, temperature=temperature, top_p=top_p, stream=1, **conditions)
         return mu_law_decode(levels)
 
 
@@ -83,18 +87,23 @@ def regenerate(
     Raises:
         InputError: for an argument out of range.
     """
+    check_sampling(temperature, top_p, seed, batch)
+    sampler = WaveformSampler(run.model)
+    seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, len(recordings))
+    for rows, waveform, _ in batches_of(recordings, factor_of(run.model), batch, exact=False):
+        whose = None if speakers is None else np.asarray(speakers, np.int32)[rows]
+        made = sampler(encode(run, waveform), seeds[rows], whose, temperature, None if top_p == 1 else top_p)
+        for row, sound in zip(rows, np.asarray(made), strict=True):
+            yield int(row), sound[: len(recordings.waveforms[row])]
+
+
+def check_sampling(temperature: float = 1.0, top_p: float = 1.0, seed: int = 0, batch: int = 32) -> None:
+    """Raises an `InputError` for an argument of `regenerate` out of range."""
     if not 0 <= temperature < float("inf") or not 0 < top_p <= 1 or seed < 0 or batch < 1:
         raise InputError(
             "Expected a temperature of at least 0, a top-p above 0 and at most 1, a seed of at least 0 and a batch of "
             f"at least 1. Received {temperature}, {top_p}, {seed}, {batch}."
         )
-    sampler = WaveformSampler(run.model)
-    seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, len(recordings))
-    for rows, waveform, _ in batches_of(recordings, factor_of(run.model), batch):
-        whose = None if speakers is None else np.asarray(speakers, np.int32)[rows]
-        made = sampler(encode(run, waveform), seeds[rows], whose, temperature, None if top_p == 1 else top_p)
-        for row, sound in zip(rows, np.asarray(made), strict=True):
-            yield int(row), sound[: len(recordings.waveforms[row])]
 
 
 def write_regenerated(
@@ -105,6 +114,10 @@ def write_regenerated(
     **sampling: Any,
 ) -> list[np.ndarray]:
     """Speaks the recordings anew, writes each to folder/name, and returns the waveforms in order; see `regenerate`."""
+    sources = {path.resolve() for path in recordings.paths}
+    for name in recordings.names:
+        if (folder / name).resolve() in sources:
+            raise InputError(f"Expected another folder to write to than that of the recordings. Received {folder}.")
     waveforms: list[Any] = [None] * len(recordings)
     for row, waveform in regenerate(run, recordings, speakers, **sampling):
         path = folder / recordings.names[row]
@@ -128,7 +141,10 @@ def speak_codes(
     """
     if speakers is None and run.speakers:
         speakers = np.zeros(len(codes), np.int32)
-    waveforms = np.asarray(WaveformSampler(run.model)(codes, seeds, speakers))
+    sampler, waveforms = WaveformSampler(run.model), []
+    for begin in range(0, len(codes), BATCH):
+        some = slice(begin, begin + BATCH)
+        waveforms += list(np.asarray(sampler(codes[some], seeds[some], None if speakers is None else speakers[some])))
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for number, waveform in enumerate(waveforms):

@@ -17,6 +17,7 @@ from apps.vq_vae import models
 from apps.vq_vae.audio_data import Recordings, read_recordings, segment_batches, speaker_numbers, validation_segments
 from apps.vq_vae.audio_evaluation import measure
 from apps.vq_vae.audio_runs import AudioRun, tell
+from apps.vq_vae.logs import WithoutQuantizer
 from apps.vq_vae.models.audio_autoencoder import factor_of
 from apps.vq_vae.runs import APPLICATION, AUDIO, SUMMARY, load_checkpoint
 from keras_layers import CodebookGuard
@@ -83,13 +84,13 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
     if not resume:
         check_free(pathlib.Path(run_folder))
     training, held_out, speakers = read_data(config)
+    numbers = speaker_numbers(held_out, speakers, config.validation or config.data)
     keras.utils.set_random_seed(config.seed)
     model = make_model(config, len(speakers))
     compile_model(model, config)
     description = describe(config, training, held_out, speakers)
     folder = open_run(run_folder, description, resume=resume)
     epochs = config.steps // config.steps_per_epoch
-    numbers = speaker_numbers(held_out, speakers, config.validation or config.data)
     result = fit(
         model,
         segment_batches(
@@ -107,14 +108,18 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         validation=validation_segments(held_out, numbers, config.segment, 2 * config.batch_size),
         monitor="val_loss",
         resume=resume,
-        callbacks=[CodebookGuard(InputError)],
+        callbacks=[CodebookGuard(InputError), WithoutQuantizer()],
     )
     summary = {"seconds": sum(map(len, training.waveforms)) / training.rate}
     write_json(folder / SUMMARY, summary)
     measures = measure(AudioRun(folder, load_checkpoint(folder / BEST), description, summary), held_out)
     draw_curves(result.history, folder / "curves.png")
-    last = {name: value for name, value in result.history[-1].items() if not name.startswith("val_quantizer")}
-    report = {"run": str(folder), "held_out": measures, "best_epoch": result.best_epoch, "last_epoch": last}
+    report = {
+        "run": str(folder),
+        "held_out": measures,
+        "best_epoch": result.best_epoch,
+        "last_epoch": result.history[-1],
+    }
     report["seconds"] = round(sum(row["seconds"] for row in result.history), 3)
     write_json(folder / "report.json", report)
     return report

@@ -12,6 +12,7 @@ from keras import ops
 from apps.vq_vae.image_data import scaled
 from apps.vq_vae.runs import Run
 from keras_layers import CategoricalSampling, importance_bound
+from tools.commands import progress
 
 SAMPLES = 50
 
@@ -44,7 +45,7 @@ def measure_baseline(run: Run, images: np.ndarray, batch: int = 16, samples: int
     draw = _discrete_weights if discrete else _gaussian_weights
     seed = keras.random.SeedGenerator(0)
     squares, sums = 0.0, np.zeros(3)
-    for begin in range(0, len(images), batch):
+    for begin in progress(range(0, len(images), batch), -(-len(images) // batch), "measuring, batches"):
         inputs = ops.convert_to_tensor(scaled(images[begin : begin + batch]))
         mean = run.likelihood.mean(run.model(inputs, training=False))
         squares += float(np.square(np.asarray(inputs - mean, np.float64)).sum())

@@ -132,7 +132,7 @@ def _medium_to_train(options: argparse.Namespace) -> str:
     for name, medium in MEDIA.items():
         if constructor in medium.constructors:
             return name
-    raise InputError(f"Expected an autoencoder. Received {options.model!r}, a prior.")
+    raise InputError(f"Expected an autoencoder of {' or '.join(MEDIA)}. Received {options.model!r}, another model.")
 
 
 def _known(medium: str, folder: pathlib.Path) -> str:

@@ -12,15 +12,15 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
 TRAIN: Flags = {
-    "--validation": (str, "further images to measure on (default: images held out of DATA)"),
+    "--validation": (str, "further images, or recordings, to measure on (default: some held out of DATA)"),
     "--validation-images": (int, "how many are measured after every epoch (default 1000)"),
     "--grey": (None, "read pictures as grey"),
-    "--model": (str, "an autoencoder of `kapps vq-vae models` (default vq_vae_cifar10)"),
+    "--model": (str, "an autoencoder of `kapps vq-vae models` (default vq_vae_cifar10; of audio vq_vae_speech_tiny)"),
     "--likelihood": (str, "mse, gaussian, logistic_mixture or categorical (default mse)"),
-    "--steps": (int, "of the whole run (default 10000)"),
-    "--steps-per-epoch": (int, "steps between two lines of the log (default 100)"),
-    "--batch-size": (int, "images a step (default 32)"),
-    "--learning-rate": (float, "of Adam (default 0.0003)"),
+    "--steps": (int, "of the whole run (default 10000; of audio 4000)"),
+    "--steps-per-epoch": (int, "steps between two lines of the log (default 100; of audio 200)"),
+    "--batch-size": (int, "images, or segments, a step (default 32; of audio 16)"),
+    "--learning-rate": (float, "of Adam (default 0.0003; of audio 0.001, falling)"),
     "--seed": (int, "of everything random (default 0)"),
 }
 

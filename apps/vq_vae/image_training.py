@@ -16,6 +16,7 @@ from apps.vq_vae import models
 from apps.vq_vae.image_data import batches, read_images, scaled, spread, validation_batches, variance
 from apps.vq_vae.image_evaluation import measure
 from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, Mse, find, normalised_error
+from apps.vq_vae.logs import WithoutQuantizer
 from apps.vq_vae.pictures import DRAWABLE, draw_reconstructions
 from apps.vq_vae.runs import APPLICATION, SUMMARY, Run, likelihood_of, load_checkpoint
 from keras_layers import CodebookGuard
@@ -125,7 +126,7 @@ def check(config: TrainingConfig) -> None:
     if own:
         raise InputError(f"Expected overrides without {own[0]}, which the images or a flag decide. Received one.")
     if models.info(config.model).constructor not in models.IMAGE_AUTOENCODERS:
-        raise InputError(f"Expected an autoencoder of images. Received {config.model!r}, a prior.")
+        raise InputError(f"Expected an autoencoder of images. Received {config.model!r}, another model.")
 
 
 def read_data(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -172,15 +173,6 @@ def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: flo
         metrics=[keras.metrics.MeanMetricWrapper(error, name="normalised_error")],
         jit_compile=False,
     )
-
-
-class WithoutQuantizer(keras.callbacks.Callback):
-    """Takes the quantiser's metrics of validation out of the logs: it counts codes in training alone, so they are 0."""
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs and models.has_quantizer(self.model):
-            for metric in models.quantizer_of(self.model).metrics:
-                logs.pop(f"val_{metric.name}", None)
 
 
 def describe(config: TrainingConfig, training: np.ndarray, held_out: np.ndarray) -> dict[str, Any]:

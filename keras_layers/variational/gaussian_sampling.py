@@ -52,14 +52,16 @@ class GaussianSampling(keras.layers.Layer):
         self.weight = validation.non_negative_number(weight, "weight")
         self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
+        # A variance may lie beyond the range of half precision.
+        self.autocast = False
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        mean, logarithm = ops.split(inputs, 2, axis=-1)
+        mean, logarithm = ops.split(_wide(inputs), 2, axis=-1)
         self.add_loss(self.weight * ops.mean(self.divergence(inputs)))
-        return self._drawn(mean, logarithm) if training else mean
+        return ops.cast(self._drawn(mean, logarithm) if training else mean, self.compute_dtype)
 
     def sample(self, inputs: Any, seed: Any = None) -> Any:
         """Latents drawn from the Gaussians of `inputs`, whether or not in training; adds no loss.
@@ -68,12 +70,11 @@ class GaussianSampling(keras.layers.Layer):
             inputs: as of the layer.
             seed: an integer or a `keras.random.SeedGenerator`. Default the layer's own.
         """
-        return self._drawn(*ops.split(inputs, 2, axis=-1), seed=seed)
+        return ops.cast(self._drawn(*ops.split(_wide(inputs), 2, axis=-1), seed=seed), self.compute_dtype)
 
     def divergence(self, inputs: Any) -> Any:
         """KL(N(m, v) || N(0, 1)) of each example, in nats: (batch,), float32 or wider."""
-        inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        mean, logarithm = ops.split(inputs, 2, axis=-1)
+        mean, logarithm = ops.split(_wide(inputs), 2, axis=-1)
         each = 0.5 * (ops.square(mean) + ops.exp(logarithm) - logarithm - 1.0)
         return ops.sum(each, axis=tuple(range(1, len(each.shape))))
 
@@ -92,3 +93,8 @@ class GaussianSampling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight, "seed": self.seed}
+
+
+def _wide(inputs: Any) -> Any:
+    inputs = ops.convert_to_tensor(inputs)
+    return ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))

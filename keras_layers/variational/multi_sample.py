@@ -57,15 +57,20 @@ def vimco_loss(log_weights: Any, log_q: Any) -> Any:
         Mnih and Rezende, "Variational Inference for Monte Carlo Objectives" (2016), equations 5 to 8.
     """
     samples = log_weights.shape[1]
+    if tuple(log_q.shape)[1:] != (samples,):
+        raise ValueError(
+            f"Expected `log_q` of the shape of `log_weights`, {tuple(log_weights.shape)}. "
+            f"Received {tuple(log_q.shape)}."
+        )
     if samples is None or samples < 2:
         raise ValueError(
             f"Expected `log_weights` of shape (batch, samples) with 2 samples or more. Received {samples}."
         )
     bound = importance_bound(log_weights)
-    others = (ops.sum(log_weights, axis=1, keepdims=True) - log_weights) / (samples - 1)
     # Row s: all weights, but that of sample s replaced.
-    own = ops.eye(samples, dtype=log_weights.dtype)[None]
-    replaced = log_weights[:, None] * (1 - own) + others[:, :, None] * own
+    own = ops.eye(samples, dtype="bool")[None]
+    others = ops.sum(ops.where(own, 0.0, log_weights[:, None]), axis=2, keepdims=True) / (samples - 1)
+    replaced = ops.where(own, others, log_weights[:, None])
     without = ops.logsumexp(replaced, axis=2) - math.log(samples)
     worth = ops.stop_gradient(bound[:, None] - without)
     score = ops.sum(worth * log_q, axis=1)

@@ -71,7 +71,7 @@ def VAE(
         Kingma and Welling, "Auto-Encoding Variational Bayes" (2013).
     """
     # Layers
-    trunk = Trunk(hidden_units, residual_units, residual_blocks, tuple(strides), kernel_size, layout)
+    trunk = Trunk(hidden_units, residual_units, residual_blocks, _strides(strides), kernel_size, layout)
     shape, parameters = _checked(trunk, likelihood, input_shape, classes)
     with input_errors():
         positive_integer(latent_channels, "latent_channels")
@@ -131,7 +131,7 @@ def VIMCO(
         Mnih and Rezende, "Variational Inference for Monte Carlo Objectives" (2016).
     """
     # Layers
-    trunk = Trunk(hidden_units, residual_units, residual_blocks, tuple(strides), kernel_size, layout)
+    trunk = Trunk(hidden_units, residual_units, residual_blocks, _strides(strides), kernel_size, layout)
     shape, parameters = _checked(trunk, likelihood, input_shape, classes)
     with input_errors():
         for value, argument in ((codes, "codes"), (code_dimension, "code_dimension")):
@@ -152,6 +152,12 @@ def VIMCO(
 
     # Configuration
     return keras.Model(images, outputs, name=name or "vimco")
+
+
+def _strides(strides: Any) -> tuple[Any, ...]:
+    if not isinstance(strides, tuple | list):
+        raise InputError(f"Expected `strides` to be one or more integers. Received {strides!r}.")
+    return tuple(strides)
 
 
 def _checked(trunk: Trunk, likelihood: str, input_shape: Any, classes: Any) -> tuple[tuple[int, ...], int]:

@@ -71,7 +71,7 @@ GOOD = (SINE * 32767).astype("<i2").tobytes()
         (wav(b""), "Expected at least one sample"),
         (wav(GOOD, channels=2), r"one channel \(mono\).* Received 2"),
         (wav(GOOD, kind=6, bits=8), "Received format 6 of 8 bits"),
-        (wav(GOOD, rate=0), "Expected a rate above 0"),
+        (wav(GOOD, rate=0), "Expected a rate of 1000 to 768000"),
         (wav(GOOD[:-1]), "Expected whole samples of 16 bits"),
         (wav(np.array([0, np.nan], "<f4").tobytes(), 3, bits=32), "Expected finite samples"),
         (b"RIFF\0\0\0\0WAVE", "Expected .* to hold a format and samples. Received chunks none"),
@@ -220,3 +220,30 @@ def test_spoken_digits(real_data, tmp_path):
     rate, samples = wavfile.read(io.BytesIO(content))
     assert recordings.rate == rate == 8000 and recordings.labels[0] in "0123456789"
     np.testing.assert_allclose(recordings.waveforms[0] * 32768, samples, atol=0.01)
+
+
+def test_a_manifest_names_files_of_its_folder(tmp_path):
+    write_wav(tmp_path / "a.wav", np.zeros(10), 4000)
+    (tmp_path / "inner").mkdir()
+    for name in ("../a.wav", str(tmp_path / "a.wav")):
+        (tmp_path / "inner" / "manifest.csv").write_text(f"file\n{name}\n")
+        with pytest.raises(InputError, match="Expected files below"):
+            read_recordings(tmp_path / "inner")
+
+
+@pytest.mark.parametrize("rate", [7, 4_000_000_000])
+def test_a_rate_at_which_nothing_is_recorded(tmp_path, rate):
+    path = write_wav(tmp_path / "a.wav", np.zeros(10), 4000)
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"samples a second in .*a.wav. Received {rate}"):
+        read_recordings(path)
+    with pytest.raises(InputError, match=r"samples a second \(rate\)"):
+        read_recordings(path, rate)
+
+
+def test_a_pattern_of_numbers(tmp_path):
+    write_wav(tmp_path / "a_1.wav", np.zeros(10), 4000)
+    with pytest.raises(InputError, match="Expected a pattern such as"):
+        read_recordings(tmp_path, pattern="{label}_{1}")

@@ -14,6 +14,7 @@ from apps.vq_vae.audio_runs import load_audio_run
 from apps.vq_vae.audio_training import TrainingConfig, config_of, train
 from apps.vq_vae.runs import load_run
 from keras_layers import mu_law_encode
+from tests.conformance.models import randomise
 from tools.errors import InputError
 
 
@@ -45,21 +46,38 @@ def test_a_run_of_images_is_none_of_audio(trained_run):
 
 def test_measures_are_those_of_the_model(trained_audio, small_audio):
     run = load_audio_run(trained_audio)
-    recordings = run.read(small_audio["data"]).take([0, 5, 7])
+    randomise(run.model)
+    # Larger, so that codes and speakers are heard.
+    for weight in run.model.get_layer("decoder").trainable_weights:
+        weight.assign(3.0 * weight)
+    recordings = run.read(small_audio["data"]).take([0, 5, 7, 1])
     measures = measure(run, recordings, batch=2)
-    nats = 0.0
-    for waveform, speaker in zip(recordings.waveforms, recordings.speakers, strict=True):
-        whole = np.pad(waveform, (0, -len(waveform) % 8))[None]
-        logits = run.model({"speaker": np.array([run.speaker(speaker)]), "waveform": whole})
-        levels = mu_law_encode(whole)
-        losses = keras.losses.sparse_categorical_crossentropy(levels, logits, from_logits=True)
-        nats += float(np.asarray(losses)[0, : len(waveform)].sum())
+
+    def bits(other: int) -> float:
+        nats = 0.0
+        for waveform, speaker in zip(recordings.waveforms, recordings.speakers, strict=True):
+            whole = np.pad(waveform, (0, -len(waveform) % 8))[None]
+            number = (run.speaker(speaker) + other) % 2
+            logits = run.model({"speaker": np.array([number]), "waveform": whole})
+            levels = mu_law_encode(whole)
+            losses = keras.losses.sparse_categorical_crossentropy(levels, logits, from_logits=True)
+            nats += float(np.asarray(losses)[0, : len(waveform)].sum())
+        return nats / math.log(2) / samples
+
     samples = sum(map(len, recordings.waveforms))
-    assert measures["bits_per_sample"] == pytest.approx(nats / math.log(2) / samples, rel=1e-2)
+    assert measures["bits_per_sample"] == pytest.approx(bits(0), rel=1e-5)
+    assert measures["other_speaker_bits_per_sample"] == pytest.approx(bits(1), rel=1e-5)
+    assert abs(bits(1) - bits(0)) > 1e-3
+    assert abs(measures["shuffled_codes_bits_per_sample"] - bits(0)) > 1e-3
     assert measures["rate_bits_per_second"] == 3 * 4000 / 8
-    assert measures["bits_per_sample_upper_bound"] == pytest.approx(measures["bits_per_sample"] + 3 / 8)
+    # A whole code for the beginning of one.
+    rate = 3 * sum(math.ceil(len(waveform) / 8) for waveform in recordings.waveforms) / samples
+    assert measures["bits_per_sample_upper_bound"] == pytest.approx(measures["bits_per_sample"] + rate)
+    alone = measure(run, recordings, batch=1)
+    assert {**alone, "shuffled_codes_bits_per_sample": 0} == pytest.approx(
+        {**measures, "shuffled_codes_bits_per_sample": 0}, rel=1e-5
+    )
     assert measures["seconds"] == samples / 4000 and 0 < measures["codes_used"] <= 1
-    assert measures["other_speaker_bits_per_sample"] != measures["bits_per_sample"]
 
 
 @pytest.mark.slow
@@ -114,3 +132,13 @@ def test_recordings_without_speakers_and_further_ones_to_measure_on(small_audio,
     assert report["held_out"]["recordings"] == 6 and report["held_out"]["other_speaker_bits_per_sample"] is None
     run = load_audio_run(tmp_path / "run")
     assert run.speakers == [] and len(read_recordings(small_recordings)) == 24
+
+
+def test_an_unknown_speaker_of_the_validation_leaves_no_folder(small_audio, small_recordings, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "go_anna_1.wav").write_bytes((small_recordings / "go_low_0.wav").read_bytes())
+    config = TrainingConfig(**small_audio, validation=str(other), steps=2, steps_per_epoch=2)
+    with pytest.raises(InputError, match="Received 'anna'"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -104,3 +104,11 @@ def test_phonemes_of_spoken_sentences(kapps, trained_audio, tmp_path):
     assert status == 0 and report["places"] > 500 and 0 <= report["prior_accuracy"] <= report["accuracy"] + 0.1 <= 1
     status, _, err = kapps("speak-sentences", tmp_path / "train")
     assert status == 1 and "not empty" in err
+
+
+def test_recordings_are_never_written_over(kapps, trained_audio, small_recordings):
+    before = {path: path.read_bytes() for path in small_recordings.iterdir()}
+    for verb, flags in (("convert-speaker", ["--to", "low"]), ("reconstruct", ["--count", 2])):
+        status, _, err = kapps(verb, trained_audio, small_recordings, "--output", small_recordings, *flags)
+        assert status == 1 and "another folder to write to than that of the recordings" in err, verb
+    assert {path: path.read_bytes() for path in small_recordings.iterdir()} == before

@@ -231,3 +231,20 @@ def test_fit_learns_a_discrete_latent():
     model.compile(keras.optimizers.Adam(0.05))
     model.fit(images, epochs=6, batch_size=32, verbose=0)
     np.testing.assert_array_equal(model.predict(images, verbose=0), images)
+
+
+def test_a_sample_without_weight_leaves_the_gradient_finite():
+    log_weights, log_q = tf.constant([[-np.inf, 0.0, 1.0]]), tf.constant([[0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(vimco_loss(log_weights, log_q), [-np.log((1 + np.e) / 3)], rtol=1e-6)
+    with pytest.raises(ValueError, match="Expected `log_q` of the shape"):
+        vimco_loss(log_weights, log_q[:, :1])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_large_variance_in_half_precision(policy):
+    layer = GaussianSampling(seed=0, dtype=policy)
+    inputs = np.array([[0.5, 20.0]], "float32")
+    drawn = layer(np.repeat(inputs, 100, axis=0), training=True)
+    # The deviation, 22,026, is within half precision; the variance is not.
+    assert np.isfinite(drawn.numpy().astype("float32")).mean() > 0.9
+    np.testing.assert_allclose(layer.losses[0], 0.5 * (0.25 + np.exp(20.0) - 21.0), rtol=1e-3)
