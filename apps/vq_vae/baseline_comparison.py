@@ -82,7 +82,8 @@ def compare(comparison: Comparison) -> dict[str, Any]:
         for label, name in MODELS.items():
             folder = comparison.output / f"{name}_{seed}"
             train(_configuration(comparison, name, seed), folder, resume=folder.exists())
-            trained = load_run(folder)
+            # The same budget for all: the validation loss of VIMCO, of its most probable codes, would choose too early.
+            trained = load_run(folder, "last")
             images = spread(trained.read(comparison.test), comparison.test_images)
             runs.append({"model": label, "seed": seed, **measure(trained, images)})
             settings = {key: str(value) for key, value in dataclasses.asdict(comparison).items()}
