@@ -47,7 +47,7 @@ def test_wrong_use_is_status_2(kapps, line):
 
 def test_the_flags_are_fields():
     from apps.vq_vae.flags import TRAIN
-    from apps.vq_vae.image_training import TrainingConfig
+    from apps.vq_vae.images.training import TrainingConfig
 
     names = {flag.removeprefix("--").replace("-", "_") for flag in TRAIN}
     assert names | {"data", "overrides"} == {field.name for field in dataclasses.fields(TrainingConfig)}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae import models
-from apps.vq_vae.audio_generation import WaveformSampler
+from apps.vq_vae.audio.generation import WaveformSampler
 from apps.vq_vae.models import audio_autoencoder
 from apps.vq_vae.models.audio_autoencoder import audio_encoder_of, factor_of, speakers_of
 from keras_layers import mu_law_encode

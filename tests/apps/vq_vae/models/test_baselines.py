@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae import models
-from apps.vq_vae.baseline_evaluation import measure_baseline
-from apps.vq_vae.image_data import scaled
+from apps.vq_vae.baselines.evaluation import measure_baseline
+from apps.vq_vae.images.data import scaled
+from apps.vq_vae.images.runs import Run
 from apps.vq_vae.likelihoods import find
 from apps.vq_vae.models.baselines import MODELS
-from apps.vq_vae.runs import Run
 from tests.conformance.models import check_facts
 from tools.errors import InputError
 
