@@ -70,7 +70,6 @@ def load_checkpoint(file: pathlib.Path) -> keras.Model:
 
     import keras
 
-    import apps.vq_vae.models  # noqa: F401 (registers the bound of VIMCO)
     import keras_layers  # noqa: F401 (registers the layers)
 
     try:

@@ -11,6 +11,7 @@ from keras import ops
 
 from apps.vq_vae.images.data import scaled
 from apps.vq_vae.images.runs import Run
+from apps.vq_vae.models.baselines import log_joint, prior_nats
 from keras_layers import CategoricalSampling, importance_bound
 from tools.commands import progress
 
@@ -83,9 +84,9 @@ def _gaussian_weights(run: Run, inputs: Any, samples: int, seed: Any) -> tuple[A
 
 
 def _discrete_weights(run: Run, inputs: Any, samples: int, seed: Any) -> tuple[Any, Any, Any]:
-    model, bound = run.model, run.model.get_layer("bound")
+    model, prior = run.model, prior_nats(run.model)
     logits = model.get_layer("encoder")(inputs, training=False)
     codes, log_q = model.get_layer("latents").sample(logits, samples, seed=seed)
     outputs = model.get_layer("decoder")(model.get_layer("code_vectors")(codes), training=False)
-    log_joint = bound.log_joint(inputs, outputs, samples)
-    return log_joint + bound.prior_nats, ops.mean(log_q, axis=1) + bound.prior_nats, log_joint - log_q
+    joint = log_joint(run.likelihood, inputs, outputs, samples, prior)
+    return joint + prior, ops.mean(log_q, axis=1) + prior, joint - log_q

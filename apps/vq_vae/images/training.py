@@ -19,6 +19,7 @@ from apps.vq_vae.images.pictures import DRAWABLE, draw_reconstructions
 from apps.vq_vae.images.runs import Run, likelihood_of
 from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, Mse, find, normalised_error
 from apps.vq_vae.logs import WithoutQuantizer
+from apps.vq_vae.models.baselines import with_bound
 from apps.vq_vae.runs import APPLICATION, SUMMARY, load_checkpoint
 from keras_layers import CodebookGuard
 from tools.errors import InputError
@@ -85,11 +86,12 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
     data_variance = variance(training)
     keras.utils.set_random_seed(config.seed)
     model = make_model(config, training.shape[1:])
-    compile_model(model, find(config.likelihood), data_variance, config.learning_rate)
+    trained = with_bound(model, config.likelihood) if _is_vimco(config) else model
+    compile_model(trained, find(config.likelihood), data_variance, config.learning_rate)
     folder = open_run(run_folder, describe(config, training, held_out), resume=resume)
     epochs = config.steps // config.steps_per_epoch
     result = fit(
-        model,
+        trained,
         batches(training, config.batch_size, config.steps_per_epoch, epochs, config.seed),
         steps_per_epoch=config.steps_per_epoch,
         epochs=epochs,
@@ -98,6 +100,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         monitor="val_loss",
         resume=resume,
         callbacks=[CodebookGuard(InputError), WithoutQuantizer()],
+        kept=model,
     )
     report = finish(folder, config, training, held_out, data_variance)
     draw_curves(result.history, folder / "curves.png")
@@ -154,6 +157,10 @@ def read_data(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
 def make_model(config: TrainingConfig, shape: tuple[int, ...]) -> keras.Model:
     """The autoencoder of the configuration for images of a shape."""
     return models.create(config.model, **{**config.overrides, "input_shape": shape, "likelihood": config.likelihood})
+
+
+def _is_vimco(config: TrainingConfig) -> bool:
+    return models.info(config.model).constructor is models.VIMCO
 
 
 def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: float, learning_rate: float) -> None:

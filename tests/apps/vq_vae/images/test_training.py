@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -16,7 +14,6 @@ from apps.vq_vae.images.pictures import grid, write_png
 from apps.vq_vae.images.runs import load_run
 from apps.vq_vae.images.training import TrainingConfig, config_of, train
 from apps.vq_vae.models import encoder_of
-from tests.conformance.models import ROOT
 from tools.errors import InputError
 
 
@@ -204,11 +201,7 @@ def test_baselines_train_and_are_measured(small_file, tmp_path, model, overrides
     assert held_out["samples"] == 50
     assert 0 < held_out["bits_per_dim_upper_bound"] <= held_out["single_sample_bits_per_dim_upper_bound"] + 1e-3
     assert (tmp_path / "run" / "reconstructions.png").is_file()
-    if model == "vimco_tiny":
-        # Its bound is no layer of keras_layers: the reader of run folders itself must know it.
-        program = f"from apps.vq_vae.images.runs import load_run; print(load_run({str(tmp_path / 'run')!r}).model.name)"
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert done.stdout.strip() == model, done.stderr
+    assert "bound" not in [layer.name for layer in load_run(tmp_path / "run").model.layers]
 
 
 def test_a_baseline_needs_a_likelihood(small_file, tmp_path):
