@@ -200,6 +200,8 @@ def read_recordings(
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"Expected a folder of .wav files or one. Received {path}: no such file or folder.")
+    if path.is_file() and path.suffix.lower() != ".wav":
+        raise InputError(f"Expected a folder of .wav files or one. Received {path}, a file of another name.")
     if rate is not None:
         check_rate(rate, "(rate)")
     folder = path if path.is_dir() else path.parent

@@ -80,7 +80,7 @@ def grid(groups: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
 
 
 def write_png(picture: np.ndarray, path: pathlib.Path) -> pathlib.Path:
-    """Writes uint8 (height, width, 1 or 3 channels), red first, as PNG, whole or not at all.
+    """Writes uint8 (height, width, 1 or 3 channels), red first, as PNG, whole or not at all; makes its folder.
 
     Raises:
         InputError: for another number of channels, or a path that does not end in .png.
@@ -89,6 +89,7 @@ def write_png(picture: np.ndarray, path: pathlib.Path) -> pathlib.Path:
 
     path = pathlib.Path(path)
     check_drawable(path, picture.shape[-1])
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         written, data = cv2.imencode(".png", picture[..., ::-1])
         if not written:

@@ -141,6 +141,9 @@ def test_refuses_a_folder_without_recordings(tmp_path):
         read_recordings(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         read_recordings(tmp_path / "none")
+    (tmp_path / "pixels.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"Received .*pixels\.npy, a file of another name"):
+        read_recordings(tmp_path / "pixels.npy", pattern="{label}_{speaker}_{index}")
 
 
 def test_speakers_by_number(folder):
