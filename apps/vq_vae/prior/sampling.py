@@ -63,13 +63,10 @@ def decode(run: Run, codes: np.ndarray, batch: int = 256) -> np.ndarray:
     Raises:
         InputError: for codes of another code book.
     """
-    from apps.vq_vae.models import decoder_of
-
     check_codes(codes, run.model.get_layer("quantizer").code_count)
-    decoder = decoder_of(run.model)
     starts = range(0, len(codes), batch)
     return np.concatenate(
-        [whole_pixels(run, decoder(codes[start : start + batch], training=False)) for start in starts]
+        [whole_pixels(run, run.decoder(codes[start : start + batch], training=False)) for start in starts]
     )
 
 
