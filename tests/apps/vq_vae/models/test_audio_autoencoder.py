@@ -13,7 +13,7 @@ import tensorflow as tf
 from apps.vq_vae import models
 from apps.vq_vae.audio.generation import WaveformSampler
 from apps.vq_vae.models import audio_autoencoder
-from apps.vq_vae.models.audio_autoencoder import audio_encoder_of, factor_of, speakers_of
+from apps.vq_vae.models.audio_autoencoder import audio_encoder_of, factor_of, reach_of, speakers_of
 from keras_layers import mu_law_encode
 from tests.conformance.models import RESTORE, ROOT, check_facts, randomise
 from tools.errors import InputError
@@ -66,8 +66,9 @@ def test_codes_and_logits_have_the_shapes_that_are_told():
 
 
 def test_logits_see_the_samples_before_and_no_other():
-    decoder = make().get_layer("decoder")
-    reach = 2 + 2 * (2**3 - 1)
+    model = make()
+    decoder, reach = model.get_layer("decoder"), 2 + 2 * (2**3 - 1)
+    assert reach_of(model) == reach
     rng = np.random.default_rng(1)
     inputs = {
         "code_vectors": rng.standard_normal((1, 8, 4)).astype(np.float32),
