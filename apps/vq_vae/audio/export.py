@@ -8,7 +8,7 @@
 
 The lengths of `decode` and `convert` are fixed at the export, that of `encode` is free; a time that is no multiple of
 the samples of a code is followed by silence. `speaker` is only there where the model knows any. Codes and speakers out
-of range end as INVALID_ARGUMENT.
+of range, and samples that are not finite, end as INVALID_ARGUMENT.
 """
 
 from __future__ import annotations

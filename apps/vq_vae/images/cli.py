@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from apps.vq_vae.flags import refuse_foreign
 from tools.commands import print_result, table
-from tools.errors import InputError
 
 DATA = "a folder of pictures, an .npy or .npz file of integers 0 to 255, or an idx3 file"
 
@@ -52,8 +52,7 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) -> tuple[Any, list[dict[str, Any]]]:
     """Publishes the run of `export`, and writes its halves for the edge in the precisions named."""
-    if options.autoencoder:
-        raise InputError("Expected --autoencoder only for a prior. Received it for an autoencoder.")
+    refuse_foreign(options, autoencoder="a prior", seconds="audio")
     from apps.vq_vae.images.export import export, export_lite
     from apps.vq_vae.images.runs import load_run
 

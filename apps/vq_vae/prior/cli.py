@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae.audio import cli as audio_cli
-from apps.vq_vae.flags import COMMAND
+from apps.vq_vae.flags import COMMAND, refuse_foreign
 from tools.commands import Flags, add_command, add_flags, pair, print_result, table
 from tools.errors import InputError
 
@@ -236,6 +236,7 @@ def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) 
     """Publishes the prior of `export` with its autoencoder; there is nothing of it for the edge."""
     if options.lite or options.data:
         raise InputError("Expected neither --lite nor --data for a prior, whose sampler is published whole.")
+    refuse_foreign(options, seconds="an autoencoder of audio")
     from apps.vq_vae.prior.export import export
     from apps.vq_vae.prior.runs import load_prior_run
 

@@ -98,7 +98,10 @@ def test_runs_that_do_not_fit_the_verb(kapps, prior_run, trained_run, tmp_path):
     assert "ends in .png" in kapps("sample", prior_run, "--output", tmp_path / "x.gif")[2]
     assert "a run of an autoencoder of images" in kapps("evaluate", prior_run, "x.npz")[2]
     assert "neither --lite nor --data" in kapps("export", prior_run, "--lite", "float32")[2]
-    assert "--autoencoder only for a prior" in kapps("export", trained_run, "--autoencoder", trained_run)[2]
+    assert "--seconds only for an autoencoder of audio" in kapps("export", prior_run, "--seconds", 1)[2]
+    for flag, owner in (("--autoencoder", "a prior"), ("--seconds", "audio")):
+        status, _, err = kapps("export", trained_run, flag, "1")
+        assert (status, err) == (1, f"kapps: error: Expected {flag} only for {owner}. Received it for {trained_run}.\n")
 
 
 @pytest.mark.slow
