@@ -62,6 +62,22 @@ def test_flags_reach_the_configuration(kapps, trained_run, labelled_file, tmp_pa
     assert status == 1 and "Expected AUTOENCODER_RUN and DATA. Received AUTOENCODER_RUN alone" in err
 
 
+def test_resume_takes_the_autoencoder_anew_and_nothing_else(kapps, prior_run, monkeypatch):
+    from apps.vq_vae.prior.training import config_of
+
+    seen = []
+    monkeypatch.setattr("apps.vq_vae.prior.training.train", lambda config, folder, resume: seen.append(config) or {})
+    kapps("train-prior", "elsewhere", "--output", prior_run, "--resume", "--json")
+    begun = config_of(json.loads((prior_run / "config.json").read_text()))
+    assert seen == [dataclasses.replace(begun, autoencoder="elsewhere")]
+
+
+def test_a_window_is_of_audio(kapps, trained_run, labelled_file, tmp_path):
+    status, _, err = kapps("train-prior", trained_run, labelled_file, "--output", tmp_path / "run", "--window", 8)
+    assert (status, err) == (1, f"kapps: error: Expected --window only for audio. Received it for {trained_run}.\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_sample_draws_a_row_for_each_class(kapps, prior_run, tmp_path):
     picture, codes = tmp_path / "samples.png", tmp_path / "codes.npz"
     status, out, _ = kapps("sample", prior_run, "--output", picture, "--count", 3, "--codes", codes)
