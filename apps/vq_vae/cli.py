@@ -236,9 +236,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", help=f"of which int8 takes its ranges: {DATA} (default those of the training)")
     parser.add_argument("--autoencoder", metavar="RUN", help="of a prior, if it is no longer where it was")
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="audio: what convert, decode and the .tflite take (default 1)"
-    )
+    parser.add_argument("--seconds", type=float, help="audio: what convert, decode and the .tflite take (default 1)")
 
 
 def run_export(options: argparse.Namespace) -> None:

@@ -7,13 +7,15 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from apps.vq_vae.flags import COMMAND
+from apps.vq_vae.flags import COMMAND, refuse_foreign
 from tools.commands import Flags, add_command, add_flags, print_result, table
 from tools.errors import InputError
 
 DATA = "a folder of .wav files (with manifest.csv of file, speaker, label, or names of the --pattern), or one .wav file"
 PATTERN = "of the names of the files, such as '{label}_{speaker}_{index}'"
 
+# Of sound that is published.
+SECONDS = 1.0
 # Of `train`; those that images have too are in `flags.TRAIN`.
 TRAIN: Flags = {
     "--validation-recordings": (int, "audio: how many are measured after every epoch (default 60)"),
@@ -133,19 +135,20 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) -> tuple[Any, list[dict[str, Any]]]:
     """Publishes the run of `export`, and writes the encoder for the edge in the precisions named."""
+    refuse_foreign(options, autoencoder="a prior")
     from apps.vq_vae.audio import export as audio_export
     from apps.vq_vae.audio.runs import load_run
 
     run = load_run(options.run_folder, options.which)
     recordings = run.read(options.data or run.config["reading"]["data"], named=False)
     tell("publishing the SavedModel, and running it in a process of its own")
+    seconds = SECONDS if options.seconds is None else options.seconds
     published = audio_export.export(
-        run, recordings, seconds=options.seconds, base=options.base, name=name, version=options.version
+        run, recordings, seconds=seconds, base=options.base, name=name, version=options.version
     )
     folder = run.path / "lite"
     files = [
-        audio_export.export_lite(run, recordings, folder, name, precision, options.seconds, tell)
-        for precision in options.lite
+        audio_export.export_lite(run, recordings, folder, name, precision, seconds, tell) for precision in options.lite
     ]
     return published, files
 
@@ -184,10 +187,12 @@ def run_convert(options: argparse.Namespace) -> None:
 def run_judge(options: argparse.Namespace) -> None:
     """Trains the judges, lets them hear real, reconstructed and converted recordings, and prints the table."""
     from apps.vq_vae.audio.conversion import judge_conversion
+    from apps.vq_vae.audio.data import check_pattern
     from apps.vq_vae.audio.runs import load_run
 
     run = load_run(options.run_folder, options.which)
     check_output(options.output)
+    check_pattern(options.pattern, options.data, options.training)
     recordings = run.read(options.data, options.pattern)
     training = run.read(options.training, options.pattern)
     result = judge_conversion(run, training, recordings, options.output, options.count, **sampling_options(options))

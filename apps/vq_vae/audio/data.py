@@ -226,6 +226,18 @@ def read_recordings(
     return Recordings(names, waveforms, rate, speakers, labels, folder)
 
 
+def check_pattern(pattern: str | None, *paths: str | os.PathLike | None) -> None:
+    """Refuses a pattern that nothing is read by.
+
+    Raises:
+        InputError: if every one of the paths that are given is a folder with a manifest, which says what the pattern
+            would.
+    """
+    folders = [pathlib.Path(path) for path in paths if path is not None]
+    if pattern is not None and all((folder / MANIFEST).exists() for folder in folders):
+        raise InputError(f"Expected no pattern of names beside {folders[0] / MANIFEST}. Received {pattern!r}.")
+
+
 def _read_manifest(path: pathlib.Path) -> tuple[list[pathlib.Path], list[str] | None, list[str] | None]:
     try:
         with open(path, newline="") as file:

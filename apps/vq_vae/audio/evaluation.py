@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,9 @@ from apps.vq_vae.audio.data import Recordings, padded, speaker_numbers
 from apps.vq_vae.audio.runs import AudioRun
 from apps.vq_vae.images.evaluation import perplexity
 
+# Samples that are measured at a time, of all recordings of a batch together; a longer one is measured in pieces.
+SAMPLES = 2**15
+
 
 def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0) -> dict[str, Any]:
     """Bits of the samples and use of the codes over all recordings.
@@ -20,7 +24,7 @@ def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0
     Args:
         run: a trained autoencoder.
         recordings: with speakers, where the model knows any.
-        batch: recordings at a time.
+        batch: recordings at a time, at most.
         seed: of the order of the shuffled codes.
 
     Returns:
@@ -72,7 +76,7 @@ def measure(run: AudioRun, recordings: Recordings, batch: int = 8, seed: int = 0
 
 
 def batches_of(
-    recordings: Recordings, factor: int, batch: int, exact: bool = True
+    recordings: Recordings, factor: int, batch: int, exact: bool = True, most: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Numbers of the recordings, their waveforms and weights, as of `padded`.
 
@@ -82,22 +86,67 @@ def batches_of(
         batch: recordings at a time, at most.
         exact: only recordings of as many codes share a batch, so that none depends on the others. Otherwise those of
             about one length do, and the last codes of the shorter ones hear the silence behind them.
+        most: samples at a time, of all recordings together; a longer recording is alone. Default 32,768.
     """
     from tools.commands import progress
 
     places = np.array([-(-len(waveform) // factor) for waveform in recordings.waveforms])
     ordered = np.argsort(places, kind="stable")
     groups = np.split(ordered, np.flatnonzero(np.diff(places[ordered])) + 1) if exact else [ordered]
-    chunks = [group[begin : begin + batch] for group in groups for begin in range(0, len(group), batch)]
+    chunks = []
+    for group in groups:
+        while len(group):
+            # The longest of as many as there may be decides how many there are.
+            sizes = factor * places[group[:batch]] * np.arange(1, len(group[:batch]) + 1)
+            count = max(1, int((sizes <= (most or SAMPLES)).sum()))
+            chunks.append(group[:count])
+            group = group[count:]
     for rows in progress(chunks, len(chunks), "recordings, batches"):
         yield rows, *padded([recordings.waveforms[row] for row in rows], factor)
 
 
 def encode(run: AudioRun, waveform: np.ndarray) -> np.ndarray:
-    """Codes int32 (batch, places), or (batch, places, n), of waveforms (batch, time)."""
-    from apps.vq_vae.models.audio_autoencoder import audio_encoder_of
+    """Codes int32 (batch, places), or (batch, places, n), of waveforms (batch, time).
 
-    return np.array(audio_encoder_of(run.model)(waveform, training=False))
+    A long waveform is encoded in pieces: a code depends on the samples of its own place and of the two beside it.
+    """
+    from apps.vq_vae.models.audio_autoencoder import factor_of
+
+    factor, found = factor_of(run.model), []
+    for span in spans(waveform.shape[1] // factor, SAMPLES // (factor * len(waveform)), 1, 1):
+        codes = run.encoder(waveform[:, span.first * factor : span.last * factor], training=False)
+        found.append(np.asarray(codes)[:, span.kept])
+    return np.concatenate(found, axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A piece of a long recording, in places of codes: computed are those from first to last, kept begin to end."""
+
+    first: int
+    begin: int
+    end: int
+    last: int
+
+    @property
+    def kept(self) -> slice:
+        """Those that are kept among those that are computed."""
+        return slice(self.begin - self.first, self.end - self.first)
+
+
+def spans(places: int, most: int, before: int, after: int) -> Iterator[Span]:
+    """Pieces that cover all places once, each with what it depends on.
+
+    Args:
+        places: of the recording.
+        most: places of a piece, but at least as many as it depends on, so that no more than half the work is double.
+        before: places that the first one of a piece depends on.
+        after: the same behind the last one.
+    """
+    step = max(most, before + after, 1)
+    for begin in range(0, places, step):
+        end = min(begin + step, places)
+        yield Span(max(begin - before, 0), begin, end, min(end + after, places))
 
 
 def length_order(samples: int, factor: int, generator: np.random.Generator) -> np.ndarray:
@@ -108,13 +157,23 @@ def length_order(samples: int, factor: int, generator: np.random.Generator) -> n
 def cross_entropy(
     run: AudioRun, waveform: np.ndarray, weights: np.ndarray, codes: np.ndarray, speakers: np.ndarray | None
 ) -> float:
-    """Sum of -ln p of the samples whose weight is 1, given the codes and the speakers."""
+    """Sum of -ln p of the samples whose weight is 1, given the codes and the speakers.
+
+    A long recording is measured in pieces, each behind the samples and between the codes that its own depend on.
+    """
+    from apps.vq_vae.models.audio_autoencoder import factor_of, reach_of
     from keras_layers import mu_law_encode
 
-    levels = mu_law_encode(waveform)
-    inputs = {"samples": levels, "code_vectors": run.model.get_layer("quantizer").lookup(codes)}
-    if speakers is not None:
-        inputs["speaker"] = keras.ops.convert_to_tensor(speakers)
-    logits = run.model.get_layer("decoder")(inputs, training=False)
-    values = keras.losses.sparse_categorical_crossentropy(levels, logits, from_logits=True)
-    return float((np.asarray(values, np.float64) * weights).sum())
+    factor, decoder = factor_of(run.model), run.model.get_layer("decoder")
+    condition = {} if speakers is None else {"speaker": keras.ops.convert_to_tensor(speakers)}
+    # The convolution of the code vectors sees one on either side.
+    before, total = -(-reach_of(run.model) // factor) + 1, 0.0
+    for span in spans(codes.shape[1], SAMPLES // (factor * len(codes)), before, 1):
+        own = slice(span.first * factor, span.last * factor)
+        levels = mu_law_encode(waveform[:, own])
+        vectors = run.model.get_layer("quantizer").lookup(codes[:, span.first : span.last])
+        logits = decoder({"samples": levels, "code_vectors": vectors, **condition}, training=False)
+        values = keras.losses.sparse_categorical_crossentropy(levels, logits, from_logits=True)
+        kept = slice(span.kept.start * factor, span.kept.stop * factor)
+        total += float((np.asarray(values, np.float64) * weights[:, own])[:, kept].sum())
+    return total

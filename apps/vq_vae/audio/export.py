@@ -8,7 +8,7 @@
 
 The lengths of `decode` and `convert` are fixed at the export, that of `encode` is free; a time that is no multiple of
 the samples of a code is followed by silence. `speaker` is only there where the model knows any. Codes and speakers out
-of range end as INVALID_ARGUMENT.
+of range, and samples that are not finite, end as INVALID_ARGUMENT.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from apps.vq_vae.audio.data import Recordings, padded
-from apps.vq_vae.audio.generation import WaveformSampler
 from apps.vq_vae.audio.runs import AudioRun
 from apps.vq_vae.models import info
-from apps.vq_vae.models.audio_autoencoder import audio_encoder_of, factor_of
+from apps.vq_vae.models.audio_autoencoder import factor_of
 from apps.vq_vae.runs import APPLICATION
 from tools.errors import InputError
 from tools.saved_model import Published, Signature, publish
@@ -82,7 +81,7 @@ def pieces(recordings: Recordings, samples: int) -> np.ndarray:
 
 def signatures(run: AudioRun, examples: np.ndarray) -> dict[str, Signature]:
     """The four signatures, with examples float32 (n, samples)."""
-    encoder, sampler, factor = audio_encoder_of(run.model), WaveformSampler(run.model), factor_of(run.model)
+    encoder, sampler, factor = run.encoder, run.sampler, factor_of(run.model)
     quantizer, count = run.model.get_layer("quantizer"), len(run.speakers)
 
     def encode(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -148,7 +147,7 @@ def lite_encoder(run: AudioRun, samples: int) -> keras.Model:
     """Waveforms, float32 (batch, samples) between -1 and 1, to codes."""
     waveform = keras.Input((samples,), name="waveform")
     # An identity, to give the output its name.
-    codes = keras.layers.Identity(name="codes", dtype="int32")(audio_encoder_of(run.model)(waveform))
+    codes = keras.layers.Identity(name="codes", dtype="int32")(run.encoder(waveform))
     return keras.Model(waveform, {"codes": codes}, name="vq_vae_audio_encoder")
 
 

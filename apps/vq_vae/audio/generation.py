@@ -18,8 +18,9 @@ from keras_layers import mu_law_decode
 from tools.errors import InputError
 from tools.sampling import Sampler
 
-# Waveforms that are spoken at a time.
+# Waveforms that are spoken at a time, and samples of all of them together.
 BATCH = 32
+SAMPLES = 2**18
 
 
 class WaveformSampler:
@@ -79,7 +80,7 @@ def regenerate(
         temperature: of the sampling, of at least 0; 1 is the model itself.
         top_p: share of the probability from which is sampled, above 0 and at most 1.
         seed: of the sampling.
-        batch: recordings at a time, those of about one length together.
+        batch: recordings at a time at most, those of about one length together; fewer where they are long.
 
     Yields:
         number of the recording and its waveform, as long as it was.
@@ -88,11 +89,10 @@ def regenerate(
         InputError: for an argument out of range.
     """
     check_sampling(temperature, top_p, seed, batch)
-    sampler = WaveformSampler(run.model)
     seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, len(recordings))
-    for rows, waveform, _ in batches_of(recordings, factor_of(run.model), batch, exact=False):
+    for rows, waveform, _ in batches_of(recordings, factor_of(run.model), batch, exact=False, most=SAMPLES):
         whose = None if speakers is None else np.asarray(speakers, np.int32)[rows]
-        made = sampler(encode(run, waveform), seeds[rows], whose, temperature, None if top_p == 1 else top_p)
+        made = run.sampler(encode(run, waveform), seeds[rows], whose, temperature, None if top_p == 1 else top_p)
         for row, sound in zip(rows, np.asarray(made), strict=True):
             yield int(row), sound[: len(recordings.waveforms[row])]
 
@@ -141,13 +141,15 @@ def speak_codes(
     """
     if speakers is None and run.speakers:
         speakers = np.zeros(len(codes), np.int32)
-    sampler, waveforms = WaveformSampler(run.model), []
-    for begin in range(0, len(codes), BATCH):
-        some = slice(begin, begin + BATCH)
-        waveforms += list(np.asarray(sampler(codes[some], seeds[some], None if speakers is None else speakers[some])))
+    waveforms: list[np.ndarray] = []
+    count = max(1, min(BATCH, SAMPLES // (codes.shape[1] * factor_of(run.model))))
+    for begin in range(0, len(codes), count):
+        some = slice(begin, begin + count)
+        whose = None if speakers is None else speakers[some]
+        waveforms += list(np.asarray(run.sampler(codes[some], seeds[some], whose)))
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for number, waveform in enumerate(waveforms):
-        whose = "sample" if speakers is None else re.sub(r"[^\w-]", "_", run.speakers[speakers[number]])
-        names.append(write_wav(folder / f"{whose}_{number}.wav", waveform, run.rate).name)
+        name = "sample" if speakers is None else re.sub(r"[^\w-]", "_", run.speakers[speakers[number]])
+        names.append(write_wav(folder / f"{name}_{number}.wav", waveform, run.rate).name)
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import keras
 
     from apps.vq_vae.audio.data import Recordings
+    from apps.vq_vae.audio.generation import WaveformSampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,20 @@ class AudioRun:
     def speakers(self) -> list[str]:
         """Names of the speakers, by number; none where the model knows none."""
         return self.config["found"]["speakers"]
+
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
+        """Waveforms to codes, as of `audio_encoder_of`."""
+        from apps.vq_vae.models.audio_autoencoder import audio_encoder_of
+
+        return audio_encoder_of(self.model)
+
+    @functools.cached_property
+    def sampler(self) -> WaveformSampler:
+        """Codes to waveforms, with a graph for each length that was spoken."""
+        from apps.vq_vae.audio.generation import WaveformSampler
+
+        return WaveformSampler(self.model)
 
     def speaker(self, name: str) -> int:
         """The number of a speaker.

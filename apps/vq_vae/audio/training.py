@@ -14,7 +14,14 @@ import keras
 import numpy as np
 
 from apps.vq_vae import models
-from apps.vq_vae.audio.data import Recordings, read_recordings, segment_batches, speaker_numbers, validation_segments
+from apps.vq_vae.audio.data import (
+    Recordings,
+    check_pattern,
+    read_recordings,
+    segment_batches,
+    speaker_numbers,
+    validation_segments,
+)
 from apps.vq_vae.audio.evaluation import measure
 from apps.vq_vae.audio.runs import AudioRun, tell
 from apps.vq_vae.logs import WithoutQuantizer
@@ -147,6 +154,7 @@ def check(config: TrainingConfig) -> None:
 
 def read_data(config: TrainingConfig) -> tuple[Recordings, Recordings, list[str]]:
     """Training and validation recordings, and the names of the speakers in the order of their numbers."""
+    check_pattern(config.pattern, config.data, config.validation)
     recordings = read_recordings(config.data, config.rate, config.pattern, tell)
     if config.validation is not None:
         held_out = read_recordings(config.validation, recordings.rate, config.pattern, tell)
@@ -197,6 +205,8 @@ def describe(config: TrainingConfig, training: Recordings, held_out: Recordings,
     digest = hashlib.sha256()
     for waveform in (*training.waveforms, *held_out.waveforms):
         digest.update(np.ascontiguousarray(waveform))
+    if speakers:
+        digest.update(repr((training.speakers, held_out.speakers)).encode())
     found = {
         "recordings": len(training),
         "validation_recordings": len(held_out),

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from apps.vq_vae.flags import refuse_foreign
 from tools.commands import print_result, table
-from tools.errors import InputError
 
 DATA = "a folder of pictures, an .npy or .npz file of integers 0 to 255, or an idx3 file"
 
@@ -23,17 +23,15 @@ def measures_text(measures: dict[str, Any]) -> str:
 
 def evaluate(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     """The measures of the run of `evaluate`; code_usage.png is written into the folder."""
-    from apps.vq_vae.images.evaluation import code_counts, measure
+    from apps.vq_vae.images.evaluation import measure_and_count
     from apps.vq_vae.images.pictures import draw_code_usage
     from apps.vq_vae.images.runs import load_run
-    from apps.vq_vae.models import has_quantizer
 
     run = load_run(options.run_folder, options.which)
-    images = run.read(options.data)
-    measures = measure(run, images)
-    if has_quantizer(run.model):
+    measures, counts = measure_and_count(run, run.read(options.data))
+    if counts is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        draw_code_usage(code_counts(run, images), folder / "code_usage.png")
+        draw_code_usage(counts, folder / "code_usage.png")
     return measures
 
 
@@ -54,8 +52,7 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) -> tuple[Any, list[dict[str, Any]]]:
     """Publishes the run of `export`, and writes its halves for the edge in the precisions named."""
-    if options.autoencoder:
-        raise InputError("Expected --autoencoder only for a prior. Received it for an autoencoder.")
+    refuse_foreign(options, autoencoder="a prior", seconds="audio")
     from apps.vq_vae.images.export import export, export_lite
     from apps.vq_vae.images.runs import load_run
 

@@ -48,14 +48,12 @@ def make_codes(
 
 def encode(run: Run, images: np.ndarray, batch: int = 256) -> np.ndarray:
     """The codes of images uint8, int32 (images, height, width), or with a last axis of codes a position."""
-    from apps.vq_vae.models import encoder_of
     from tools.commands import progress
 
-    encoder = encoder_of(run.model)
     starts = range(0, len(images), batch)
     return np.concatenate(
         [
-            np.asarray(encoder(scaled(images[start : start + batch]), training=False))
+            np.asarray(run.encoder(scaled(images[start : start + batch]), training=False))
             for start in progress(starts, len(starts), "encoding, batches")
         ]
     )

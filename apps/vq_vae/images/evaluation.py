@@ -11,6 +11,7 @@ from apps.vq_vae.baselines.evaluation import measure_baseline
 from apps.vq_vae.images.data import scaled
 from apps.vq_vae.images.runs import Run
 from apps.vq_vae.likelihoods import bits_per_dim_upper_bound, rate_bits_per_dim
+from tools.commands import progress
 
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
@@ -39,21 +40,28 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim", -log2 p(image | its codes); "bits_per_dim_upper_bound", the sum, an upper bound
         of -log2 p(image).
     """
-    from apps.vq_vae.models import encoder_of, has_quantizer
+    return measure_and_count(run, images, batch)[0]
+
+
+def measure_and_count(run: Run, images: np.ndarray, batch: int = 64) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What `measure` returns, and how often each code is chosen: int64 (codes a position, codes); None without codes.
+
+    Args:
+        run: a trained autoencoder.
+        images: uint8 (images, height, width, channels).
+        batch: images at a time.
+    """
+    from apps.vq_vae.models import has_quantizer
 
     if not has_quantizer(run.model):
-        return measure_baseline(run, images)
-    encoder, quantizer, decoder = (
-        encoder_of(run.model),
-        run.model.get_layer("quantizer"),
-        run.model.get_layer("decoder"),
-    )
+        return measure_baseline(run, images), None
+    quantizer, decoder = run.model.get_layer("quantizer"), run.model.get_layer("decoder")
     columns = quantizer.columns or 1
     counts = np.zeros((columns, quantizer.code_count), np.int64)
     squares = nats = 0.0
-    for begin in range(0, len(images), batch):
+    for begin in progress(range(0, len(images), batch), -(-len(images) // batch), "measuring, batches"):
         inputs = scaled(images[begin : begin + batch])
-        codes = encoder(inputs, training=False)
+        codes = run.encoder(inputs, training=False)
         outputs = decoder(quantizer.lookup(codes), training=False)
         error = inputs - np.asarray(run.likelihood.mean(outputs))
         squares += float(np.square(error.astype(np.float64)).sum())
@@ -64,7 +72,7 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
     rate = rate_bits_per_dim(positions, columns, quantizer.code_count, numbers)
     reconstruction = nats / math.log(2) / images.size
     mse = squares / images.size
-    return {
+    measures = {
         "images": len(images),
         "mean_squared_error": mse,
         "normalised_error": mse / run.summary["variance"],
@@ -76,23 +84,7 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim": reconstruction,
         "bits_per_dim_upper_bound": bits_per_dim_upper_bound(rate, reconstruction),
     }
-
-
-def code_counts(run: Run, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """How often the encoder chooses each code: int64 (codes a position, codes).
-
-    Args:
-        run: a trained autoencoder.
-        images: uint8 (images, height, width, channels).
-        batch: images at a time.
-    """
-    from apps.vq_vae.models import encoder_of
-
-    encoder, quantizer = encoder_of(run.model), run.model.get_layer("quantizer")
-    counts = np.zeros((quantizer.columns or 1, quantizer.code_count), np.int64)
-    for begin in range(0, len(images), batch):
-        _count(np.asarray(encoder(scaled(images[begin : begin + batch]), training=False)), counts)
-    return counts
+    return measures, counts
 
 
 def _count(codes: np.ndarray, counts: np.ndarray) -> None:

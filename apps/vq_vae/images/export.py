@@ -23,7 +23,7 @@ import tensorflow as tf
 from apps.vq_vae.images.data import scaled, spread
 from apps.vq_vae.images.runs import Run
 from apps.vq_vae.likelihoods import HALF_RANGE, Likelihood
-from apps.vq_vae.models import decoder_of, encoder_of, info
+from apps.vq_vae.models import info
 from apps.vq_vae.runs import APPLICATION
 from tools.saved_model import Published, Signature, publish
 
@@ -51,7 +51,7 @@ def export(
 
 def signatures(run: Run, examples: np.ndarray) -> dict[str, Signature]:
     """The four signatures, with examples uint8 (n, height, width, channels)."""
-    encoder, decoder = encoder_of(run.model), decoder_of(run.model)
+    encoder, decoder = run.encoder, run.decoder
     quantizer = run.model.get_layer("quantizer")
     count = quantizer.code_count
 
@@ -137,7 +137,7 @@ class ExpectedPixels(keras.layers.Layer):
 def lite_encoder(run: Run) -> keras.Model:
     """Pixels, float32 0 to 255, to codes."""
     images = keras.Input(run.shape, name="images")
-    codes = encoder_of(run.model)(keras.layers.Rescaling(1 / 255, -HALF_RANGE, name="preprocessing")(images))
+    codes = run.encoder(keras.layers.Rescaling(1 / 255, -HALF_RANGE, name="preprocessing")(images))
     # An identity, to give the output its name.
     codes = keras.layers.Identity(name="codes", dtype="int32")(codes)
     return keras.Model(images, {"codes": codes}, name="vq_vae_encoder")
@@ -145,10 +145,9 @@ def lite_encoder(run: Run) -> keras.Model:
 
 def lite_decoder(run: Run) -> keras.Model:
     """Codes to pixels, float32 0 to 255."""
-    decoder = decoder_of(run.model)
-    codes = keras.Input(decoder.input_shape[1:], name="codes", dtype="int32")
+    codes = keras.Input(run.decoder.input_shape[1:], name="codes", dtype="int32")
     return keras.Model(
-        codes, {"images": ExpectedPixels(run.likelihood.name, name="images")(decoder(codes))}, name="vq_vae_decoder"
+        codes, {"images": ExpectedPixels(run.likelihood.name, name="images")(run.decoder(codes))}, name="vq_vae_decoder"
     )
 
 
@@ -170,7 +169,7 @@ def export_lite(
     from tools.lite import convert
 
     chosen = spread(images, REPRESENTATIVE)
-    codes = np.asarray(encoder_of(run.model)(scaled(chosen), training=False))
+    codes = np.asarray(run.encoder(scaled(chosen), training=False))
     folder.mkdir(exist_ok=True)
     results = []
     for part, model, inputs in (

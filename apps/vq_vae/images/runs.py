@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,20 @@ class Run:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the images of the training."""
         return tuple(self.config["found"]["shape"])
+
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
+        """Images to codes, as of `encoder_of`."""
+        from apps.vq_vae.models import encoder_of
+
+        return encoder_of(self.model)
+
+    @functools.cached_property
+    def decoder(self) -> keras.Model:
+        """Codes to what the likelihood reads, as of `decoder_of`."""
+        from apps.vq_vae.models import decoder_of
+
+        return decoder_of(self.model)
 
     def read(self, path: str | os.PathLike) -> Any:
         """Images uint8 of the size that the model takes, read as those of the training were.

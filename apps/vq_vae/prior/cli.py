@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae.audio import cli as audio_cli
-from apps.vq_vae.flags import COMMAND
+from apps.vq_vae.flags import COMMAND, refuse_foreign
+from apps.vq_vae.media import medium_of_prior
+from apps.vq_vae.runs import AUDIO
 from tools.commands import Flags, add_command, add_flags, pair, print_result, table
 from tools.errors import InputError
 
@@ -85,6 +87,8 @@ def _add_train_prior(verbs: argparse._SubParsersAction) -> None:
 def run_train_prior(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
     config = _configuration(options)
+    if "window" in options and medium_of_prior(config.autoencoder, config.model).name != AUDIO:
+        raise InputError(f"Expected --window only for audio. Received it for {config.autoencoder}.")
     from apps.vq_vae.prior.training import train
 
     report = train(config, options.output, resume=options.resume)
@@ -204,7 +208,7 @@ def run_sample(options: argparse.Namespace) -> None:
 
 def _check_sample_output(options: argparse.Namespace, run: Any) -> None:
     """Before anything is drawn."""
-    if run.config["prior_of"] == "audio":
+    if run.config["prior_of"] == AUDIO:
         audio_cli.check_output(options.output)
         return
     from apps.vq_vae.images.pictures import check_drawable
@@ -236,6 +240,7 @@ def export(options: argparse.Namespace, name: str, tell: Callable[[str], None]) 
     """Publishes the prior of `export` with its autoencoder; there is nothing of it for the edge."""
     if options.lite or options.data:
         raise InputError("Expected neither --lite nor --data for a prior, whose sampler is published whole.")
+    refuse_foreign(options, seconds="an autoencoder of audio")
     from apps.vq_vae.prior.export import export
     from apps.vq_vae.prior.runs import load_prior_run
 

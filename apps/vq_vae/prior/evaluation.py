@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tools.commands import progress
 from tools.errors import InputError
 
 LEARNING_RATE = 3e-4
@@ -79,7 +80,8 @@ def evaluate_prior(
     for name, value in {"codes": codes, "train_codes": train_codes}.items():
         check_codes(value, count, name)
     nats, right = 0.0, 0
-    for start in range(0, len(codes), batch_size):
+    starts = range(0, len(codes), batch_size)
+    for start in progress(starts, len(starts), "measuring, batches"):
         chunk = slice(start, start + batch_size)
         inputs = {"codes": codes[chunk], **{name: value[chunk] for name, value in (conditions or {}).items()}}
         logits = model.predict_on_batch(inputs).astype(np.float64)

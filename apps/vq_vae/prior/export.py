@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from apps.vq_vae.images import export as image_export
-from apps.vq_vae.models import decoder_of, info
+from apps.vq_vae.models import info
 from apps.vq_vae.prior.runs import PriorRun
 from apps.vq_vae.prior.sampling import check_images, decode, sample_codes
 from tools.saved_model import Published, Signature, publish
@@ -47,7 +47,6 @@ def export(run: PriorRun, *, base: str | os.PathLike, name: str, version: int | 
 def signatures(run: PriorRun) -> dict[str, Signature]:
     """The five signatures; the examples are two samples."""
     classes = len(run.names.get("label", ()))
-    decoder = decoder_of(run.autoencoder.model)
 
     def sample(seed: tf.Tensor, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         checks = []
@@ -58,7 +57,7 @@ def signatures(run: PriorRun) -> dict[str, Signature]:
         with tf.control_dependencies([check for check in checks if check is not None]):
             codes = run.sampler(tf.identity(seed), **inputs)
         return {
-            "images": image_export.pixels(run.autoencoder.likelihood, decoder(codes, training=False)),
+            "images": image_export.pixels(run.autoencoder.likelihood, run.autoencoder.decoder(codes, training=False)),
             "codes": codes,
         }
 

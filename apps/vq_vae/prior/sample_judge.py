@@ -44,7 +44,11 @@ def judge(
         the samples at each temperature "what", "images", "accuracy" (share that the classifier finds of their class)
         and "distinct" (share of different codes among them, None for real images); "by_class": accuracy of the samples
         by temperature and name.
+
+    Raises:
+        InputError: for an argument out of range.
     """
+    check(temperatures, count, epochs, seed)
     import keras
     import numpy as np
 
@@ -80,6 +84,19 @@ def judge(
         "rows": rows,
         "by_class": by_class,
     }
+
+
+def check(temperatures: Sequence[float], count: int, epochs: int, seed: int) -> None:
+    """Raises an `InputError` for an argument of `judge` out of range."""
+    for name, value in (("count", count), ("epochs", epochs)):
+        if value < 1:
+            raise InputError(f"Expected {name} to be at least 1. Received {value}.")
+    # NumPy's global generator takes no larger one.
+    if not 0 <= seed < 2**32:
+        raise InputError(f"Expected seed to be at least 0 and less than 2^32. Received {seed}.")
+    for temperature in temperatures:
+        if not 0 <= temperature < float("inf"):
+            raise InputError(f"Expected temperatures of at least 0. Received {temperature}.")
 
 
 def classifier(shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -129,9 +146,8 @@ def _row(what: str, right: np.ndarray, codes: np.ndarray | None = None) -> dict[
 
 def run_judge(options: argparse.Namespace) -> None:
     """Judges and prints a table."""
-    for name in ("count", "epochs"):
-        if getattr(options, name) < 1:
-            raise InputError(f"Expected --{name} to be at least 1. Received {getattr(options, name)}.")
+    temperatures = options.temperature or (1.0, 0.8)
+    check(temperatures, options.count, options.epochs, options.seed)
     from apps.vq_vae.prior.runs import load_prior_run
     from apps.vq_vae.prior.sampling import check_images
 
@@ -143,7 +159,7 @@ def run_judge(options: argparse.Namespace) -> None:
         run,
         read_labelled(run, options.training, options.training_labels),
         read_labelled(run, options.test, options.test_labels),
-        temperatures=options.temperature or (1.0, 0.8),
+        temperatures=temperatures,
         count=options.count,
         epochs=options.epochs,
         seed=options.seed,

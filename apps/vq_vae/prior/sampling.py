@@ -12,6 +12,7 @@ from apps.vq_vae.images.runs import Run
 from apps.vq_vae.prior.evaluation import check_codes
 from apps.vq_vae.prior.runs import PriorRun
 from apps.vq_vae.runs import AUDIO, IMAGES
+from tools.commands import progress
 from tools.errors import InputError
 
 # Medium -> name of the condition that is a class.
@@ -49,7 +50,8 @@ def sample_codes(
     if knows != (labels is not None):
         raise InputError(f"Expected labels {'for' if knows else 'only for'} a prior that knows classes: {run.path}.")
     found = []
-    for start in range(0, len(seeds), batch):
+    starts = range(0, len(seeds), batch)
+    for start in progress(starts, len(starts), "sampling, batches"):
         conditions = {condition: labels[start : start + batch]} if knows else {}
         chosen = np.asarray(seeds[start : start + batch], np.int64)
         codes = run.sampler(chosen, temperature=temperature, top_k=top_k, top_p=top_p, **conditions)
@@ -63,13 +65,10 @@ def decode(run: Run, codes: np.ndarray, batch: int = 256) -> np.ndarray:
     Raises:
         InputError: for codes of another code book.
     """
-    from apps.vq_vae.models import decoder_of
-
     check_codes(codes, run.model.get_layer("quantizer").code_count)
-    decoder = decoder_of(run.model)
     starts = range(0, len(codes), batch)
     return np.concatenate(
-        [whole_pixels(run, decoder(codes[start : start + batch], training=False)) for start in starts]
+        [whole_pixels(run, run.decoder(codes[start : start + batch], training=False)) for start in starts]
     )
 
 

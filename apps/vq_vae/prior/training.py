@@ -18,9 +18,9 @@ from apps.vq_vae.prior.runs import PRIOR, REPORT, check_one_code, digest_of
 from apps.vq_vae.runs import APPLICATION, load_checkpoint
 from tools.errors import InputError
 from tools.figures import draw_curves
-from tools.files import write_json
+from tools.files import read_json, write_json
 from tools.training import check_free, configuration, fit, open_run
-from tools.training.run_folder import BEST
+from tools.training.run_folder import BEST, CONFIGURATION
 
 COMMAND = "kapps vq-vae train-prior"
 DATA_FIELDS = (
@@ -86,7 +86,8 @@ def train(config: PriorConfig, run_folder: str | os.PathLike, resume: bool = Fal
     Args:
         config: the whole configuration.
         run_folder: new, or with `resume` that of a run begun with the same configuration.
-        resume: go on with an interrupted run from its last whole epoch.
+        resume: go on with an interrupted run from its last whole epoch. The autoencoder may have moved: its weights are
+            compared, not its place.
 
     Raises:
         InputError: if anything in the configuration, the autoencoder or the data is wrong, the folder is taken, or the
@@ -105,7 +106,9 @@ def train(config: PriorConfig, run_folder: str | os.PathLike, resume: bool = Fal
     keras.utils.set_random_seed(config.seed)
     model = make_model(config, training, autoencoder.model.get_layer("quantizer").code_count)
     compile_prior(model, config.learning_rate)
-    folder = open_run(run_folder, describe(config, medium.name, autoencoder, training, held_out), resume=resume)
+    description = describe(config, medium.name, autoencoder, training, held_out)
+    folder = open_run(run_folder, with_place_of(run_folder, description) if resume else description, resume=resume)
+    write_json(folder / CONFIGURATION, description)
     epochs = config.steps // config.steps_per_epoch
     result = fit(
         model,
@@ -211,6 +214,14 @@ def describe(
         "names": {name: list(classes) for name, classes in training.names.items()},
         **configuration.describe(config, DATA_FIELDS, found),
     }
+
+
+def with_place_of(run_folder: str | os.PathLike, description: dict[str, Any]) -> dict[str, Any]:
+    """The description, with the autoencoder where it was when the run in the folder began."""
+    path = pathlib.Path(run_folder) / CONFIGURATION
+    begun = read_json(path).get("data", {}) if path.exists() else {}
+    place = begun.get("autoencoder", description["data"]["autoencoder"])
+    return {**description, "data": {**description["data"], "autoencoder": place}}
 
 
 def config_of(description: dict[str, Any]) -> PriorConfig:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from apps.vq_vae.audio import generation
 from apps.vq_vae.audio.codes import make_codes, pieces
 from apps.vq_vae.audio.data import read_wav
 from apps.vq_vae.audio.runs import load_run
@@ -103,3 +104,16 @@ def test_sample_speaks(kapps, prior_of_audio, tmp_path):
 def test_the_prior_of_audio_is_not_published(kapps, prior_of_audio, tmp_path):
     status, _, err = kapps("export", prior_of_audio, "--base", tmp_path)
     assert status == 1 and "Expected a prior of images" in err and len(err.splitlines()[-1:]) == 1
+
+
+def test_a_run_has_one_encoder_and_one_sampler(trained_audio, tmp_path, monkeypatch):
+    run = load_run(trained_audio)
+    assert run.encoder is run.encoder and run.sampler is run.sampler
+    monkeypatch.setattr(generation, "BATCH", 2)
+    spoken, sampler = [], run.sampler
+    vars(run)["sampler"] = lambda codes, *others: spoken.append(len(codes)) or sampler(codes, *others)
+    codes, seeds = np.arange(10).reshape(5, 2) % 8, np.arange(5)
+    names = generation.speak_codes(run, codes, seeds, np.array([0, 1, 0, 1, 0]), tmp_path)
+    assert spoken == [2, 2, 1] and names == ["high_0.wav", "low_1.wav", "high_2.wav", "low_3.wav", "high_4.wav"]
+    alone = np.asarray(sampler(codes[3:4], seeds[3:4], np.array([1])))[0]
+    np.testing.assert_allclose(read_wav(tmp_path / names[3])[0], alone, atol=1e-4)

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae.audio.evaluation import encode
-from apps.vq_vae.audio.export import export, export_lite, samples_of
+from apps.vq_vae.audio.export import export, export_lite, samples_of, signatures
 from apps.vq_vae.audio.generation import WaveformSampler
 from apps.vq_vae.audio.runs import load_run
 from tools.errors import InputError
+from tools.saved_model.signatures import serving_function
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,24 @@ def test_signatures_speak_as_keras_does(run, published, small_recordings):
     np.testing.assert_allclose(converted, expected, atol=1e-6)
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected speakers of at least 0 and less than 2"):
         loaded.signatures["convert"](waveform=tf.constant(waveform), **{**others, "speaker": tf.constant([2])})
+    for wrong in (np.nan, np.inf, -np.inf):
+        broken = waveform.copy()
+        broken[0, 7] = wrong
+        for name, given in (("encode", {}), ("convert", others)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="Expected finite values in 'waveform'"):
+                loaded.signatures[name](waveform=tf.constant(broken), **given)
     card = json.loads((published.path / "assets.extra" / "model.json").read_text())
     assert card["rate"] == 4000 and card["speakers"] == ["high", "low"] and card["samples"] == 120
+
+
+def test_a_waveform_that_is_not_finite_has_no_codes(run):
+    serve = serving_function(signatures(run, np.zeros((2, 16), np.float32))["encode"])
+    sound = np.sin(np.arange(16, dtype=np.float32))[None]
+    np.testing.assert_array_equal(serve({"waveform": tf.constant(sound)})["codes"], encode(run, sound))
+    for wrong in (np.nan, np.inf):
+        sound[0, 3] = wrong
+        with pytest.raises(tf.errors.InvalidArgumentError, match="Expected finite values in 'waveform'"):
+            serve({"waveform": tf.constant(sound)})
 
 
 @pytest.mark.slow

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from apps.vq_vae.audio.data import read_recordings
+from apps.vq_vae.audio import evaluation
+from apps.vq_vae.audio.data import Recordings, padded, read_recordings
 from apps.vq_vae.audio.evaluation import measure
 from apps.vq_vae.audio.runs import load_run as load_audio_run
-from apps.vq_vae.audio.training import TrainingConfig, config_of, train
+from apps.vq_vae.audio.training import TrainingConfig, config_of, describe, read_data, train
 from apps.vq_vae.images.runs import load_run
 from keras_layers import mu_law_encode
 from tests.conformance.models import randomise
@@ -134,6 +135,17 @@ def test_recordings_without_speakers_and_further_ones_to_measure_on(small_audio,
     assert run.speakers == [] and len(read_recordings(small_recordings)) == 24
 
 
+def test_a_run_of_other_speakers_is_not_gone_on_with(small_audio, trained_audio):
+    config = TrainingConfig(**small_audio, steps=4, steps_per_epoch=2)
+    training, held_out, speakers = read_data(config)
+    begun = json.loads((trained_audio / "config.json").read_text())
+    assert describe(config, training, held_out, speakers) == begun
+    swapped = dataclasses.replace(training, speakers=training.speakers[::-1])
+    assert swapped.speakers != training.speakers
+    now = describe(config, swapped, held_out, speakers)
+    assert now["found"].pop("digest") != begun["found"].pop("digest") and now == begun
+
+
 def test_an_unknown_speaker_of_the_validation_leaves_no_folder(small_audio, small_recordings, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -142,3 +154,55 @@ def test_an_unknown_speaker_of_the_validation_leaves_no_folder(small_audio, smal
     with pytest.raises(InputError, match="Received 'anna'"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_long_recording_is_measured_in_pieces_as_a_whole(trained_audio, monkeypatch):
+    run = load_audio_run(trained_audio)
+    randomise(run.model)
+    for weight in run.model.get_layer("decoder").trainable_weights:
+        weight.assign(3.0 * weight)
+    rng = np.random.default_rng(0)
+    waveforms = [rng.uniform(-1, 1, length).astype(np.float32) for length in (157, 160, 90, 91)]
+    recordings = Recordings(list("abcd"), waveforms, 4000, ["low", "high", "low", "low"])
+    sound = padded(waveforms[:2], 8)[0]
+    whole, codes = measure(run, recordings), evaluation.encode(run, sound)
+    pieces = []
+
+    def spans(*arguments):
+        for span in own(*arguments):
+            pieces.append(span)
+            yield span
+
+    own = evaluation.spans
+    monkeypatch.setattr(evaluation, "spans", spans)
+    for most in (1, 80):
+        monkeypatch.setattr(evaluation, "SAMPLES", most)
+        np.testing.assert_array_equal(evaluation.encode(run, sound), codes)
+        assert measure(run, recordings) == pytest.approx(whole, rel=1e-5)
+    assert max(span.end - span.begin for span in pieces) == 10 and len({span.begin for span in pieces}) == 14
+    # The test would see a piece that does not hear enough.
+    monkeypatch.setattr("apps.vq_vae.models.audio_autoencoder.reach_of", lambda model: 0)
+    assert measure(run, recordings)["bits_per_sample"] != pytest.approx(whole["bits_per_sample"], rel=1e-5)
+
+
+def test_batches_are_bounded_by_their_samples():
+    waveforms = [np.zeros(length, np.float32) for length in (9, 40, 40, 39, 400, 8)]
+    recordings = Recordings([""] * 6, waveforms, 4000)
+
+    def batches(*arguments, **options):
+        return [rows.tolist() for rows, *_ in evaluation.batches_of(recordings, 8, *arguments, **options)]
+
+    assert batches(2) == [[5], [0], [1, 2], [3], [4]]
+    assert batches(8, most=80) == [[5], [0], [1, 2], [3], [4]]
+    assert batches(8, exact=False) == [[5, 0, 1, 2, 3, 4]]
+    assert batches(8, exact=False, most=80) == [[5, 0], [1, 2], [3], [4]]
+
+
+@pytest.mark.parametrize("places, most, before, after", [(10, 3, 1, 1), (10, 1, 4, 1), (10, 99, 4, 1), (1, 1, 0, 0)])
+def test_spans_cover_every_place_once(places, most, before, after):
+    found = list(evaluation.spans(places, most, before, after))
+    assert [place for span in found for place in range(span.begin, span.end)] == list(range(places))
+    for span in found:
+        assert span.first == max(span.begin - before, 0) and span.last == min(span.end + after, places)
+        assert span.end - span.begin <= max(most, before + after)
+        assert list(range(span.first, span.last))[span.kept] == list(range(span.begin, span.end))

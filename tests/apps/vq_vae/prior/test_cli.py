@@ -62,6 +62,22 @@ def test_flags_reach_the_configuration(kapps, trained_run, labelled_file, tmp_pa
     assert status == 1 and "Expected AUTOENCODER_RUN and DATA. Received AUTOENCODER_RUN alone" in err
 
 
+def test_resume_takes_the_autoencoder_anew_and_nothing_else(kapps, prior_run, monkeypatch):
+    from apps.vq_vae.prior.training import config_of
+
+    seen = []
+    monkeypatch.setattr("apps.vq_vae.prior.training.train", lambda config, folder, resume: seen.append(config) or {})
+    kapps("train-prior", "elsewhere", "--output", prior_run, "--resume", "--json")
+    begun = config_of(json.loads((prior_run / "config.json").read_text()))
+    assert seen == [dataclasses.replace(begun, autoencoder="elsewhere")]
+
+
+def test_a_window_is_of_audio(kapps, trained_run, labelled_file, tmp_path):
+    status, _, err = kapps("train-prior", trained_run, labelled_file, "--output", tmp_path / "run", "--window", 8)
+    assert (status, err) == (1, f"kapps: error: Expected --window only for audio. Received it for {trained_run}.\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_sample_draws_a_row_for_each_class(kapps, prior_run, tmp_path):
     picture, codes = tmp_path / "samples.png", tmp_path / "codes.npz"
     status, out, _ = kapps("sample", prior_run, "--output", picture, "--count", 3, "--codes", codes)
@@ -98,7 +114,10 @@ def test_runs_that_do_not_fit_the_verb(kapps, prior_run, trained_run, tmp_path):
     assert "ends in .png" in kapps("sample", prior_run, "--output", tmp_path / "x.gif")[2]
     assert "a run of an autoencoder of images" in kapps("evaluate", prior_run, "x.npz")[2]
     assert "neither --lite nor --data" in kapps("export", prior_run, "--lite", "float32")[2]
-    assert "--autoencoder only for a prior" in kapps("export", trained_run, "--autoencoder", trained_run)[2]
+    assert "--seconds only for an autoencoder of audio" in kapps("export", prior_run, "--seconds", 1)[2]
+    for flag, owner in (("--autoencoder", "a prior"), ("--seconds", "audio")):
+        status, _, err = kapps("export", trained_run, flag, "1")
+        assert (status, err) == (1, f"kapps: error: Expected {flag} only for {owner}. Received it for {trained_run}.\n")
 
 
 @pytest.mark.slow

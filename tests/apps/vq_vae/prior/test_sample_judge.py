@@ -8,6 +8,7 @@ import pytest
 from apps.vq_vae.prior import sample_judge
 from apps.vq_vae.prior.runs import load_prior_run
 from tools.commands import run_command
+from tools.errors import InputError
 
 
 class Oracle:
@@ -60,8 +61,22 @@ def test_the_command(prior_run, labelled_file, capsys):
 
 def test_bad_use_is_one_line(prior_run, labelled_file, capsys):
     flags = [str(prior_run), str(labelled_file), str(labelled_file)]
-    assert run_command(sample_judge.build_parser(), [*flags, "--count", "0"]) == 1
-    assert "Expected --count to be at least 1. Received 0." in capsys.readouterr().err
+    for more, words in (
+        (["--count", "0"], "Expected count to be at least 1. Received 0."),
+        (["--epochs", "0"], "Expected epochs to be at least 1. Received 0."),
+        (["--seed", "-1"], "Expected seed to be at least 0 and less than 2^32. Received -1."),
+        (["--temperature", "1", "--temperature", "-1"], "Expected temperatures of at least 0. Received -1.0."),
+        (["--temperature", "nan"], "Expected temperatures of at least 0. Received nan."),
+    ):
+        assert run_command(sample_judge.build_parser(), [*flags, *more]) == 1
+        assert capsys.readouterr().err == f"kapps: error: {words}\n"
+
+
+def test_nothing_is_trained_for_a_temperature_that_is_refused(prior_run, small_images, monkeypatch):
+    monkeypatch.setattr(sample_judge, "classifier", lambda *arguments: pytest.fail("trained"))
+    images = small_images, np.arange(96) % 2
+    with pytest.raises(InputError, match=r"temperatures of at least 0\. Received -1"):
+        sample_judge.judge(load_prior_run(prior_run), images, images, temperatures=[1.0, -1])
 
 
 @pytest.mark.slow

@@ -93,6 +93,23 @@ def test_an_interrupted_training_ends_as_a_whole_one(prior_config, tmp_path, mon
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_training_goes_on_where_the_autoencoder_has_moved(prior_config, trained_run, tmp_path):
+    here, there = shutil.copytree(trained_run, tmp_path / "here"), tmp_path / "there"
+    config = dataclasses.replace(prior_config, autoencoder=str(here), steps=2)
+    report = train(config, tmp_path / "run")
+    here.rename(there)
+    moved = dataclasses.replace(config, autoencoder=str(there))
+    again = train(moved, tmp_path / "run", resume=True)
+    assert again["held_out"] == report["held_out"]
+    # It is found from now on.
+    assert load_prior_run(tmp_path / "run").autoencoder.path == there
+    with pytest.raises(InputError, match=r"autoencoder_digest is .* in the run and .* now"):
+        model = keras.models.load_model(there / "best.keras")
+        model.get_layer("decoder").set_weights([weights + 1 for weights in model.get_layer("decoder").get_weights()])
+        model.save(there / "best.keras")
+        train(moved, tmp_path / "run", resume=True)
+
+
 def test_the_prior_of_another_code_book_is_refused(prior_run, trained_run, tmp_path):
     other = shutil.copytree(trained_run, tmp_path / "other")
     assert load_prior_run(prior_run, autoencoder=other).autoencoder.path == other
