@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from apps.vq_vae.audio.data import Recordings, padded
 from apps.vq_vae.audio.runs import AudioRun
+from apps.vq_vae.images.data import evenly
 from apps.vq_vae.models import info
 from apps.vq_vae.models.audio_autoencoder import factor_of
 from apps.vq_vae.runs import APPLICATION
@@ -176,7 +177,7 @@ def export_lite(
     from tools.lite import convert
 
     samples = samples_of(run, seconds)
-    rows = np.linspace(0, len(recordings) - 1, min(REPRESENTATIVE, len(recordings))).round().astype(int)
+    rows = evenly(len(recordings), REPRESENTATIVE)
     path = folder / f"{name}_encoder_{precision}.tflite"
     folder.mkdir(exist_ok=True)
     tell(f"encoder, {precision}")
