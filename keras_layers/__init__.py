@@ -1,7 +1,7 @@
 """Layers, losses and metrics of the suite; importing this package registers them all with Keras."""
 
 from keras_layers import losses
-from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, MaskedConv2D, WaveNetBlock
+from keras_layers.autoregressive import CausalConv1D, GatedMaskedBlock, LogisticMixture, MaskedConv2D, WaveNetBlock
 from keras_layers.contrastive import KeyQueue, MomentumContrast
 from keras_layers.embedding import RowEmbedding
 from keras_layers.graph import GINConv, GraphReadout, JumpingKnowledgeReadout, LightGCNPropagation
@@ -9,12 +9,17 @@ from keras_layers.quantization import (
     CodebookGuard,
     CodebookUsage,
     FiniteScalarQuantizer,
+    MuLaw,
     Perplexity,
     ResidualVectorQuantizer,
+    TimeJitter,
     VectorQuantizer,
     VectorQuantizerEMA,
+    mu_law_decode,
+    mu_law_encode,
 )
 from keras_layers.tabular import InverseLink, PiecewiseLinear, RandomFourierFeatures
+from keras_layers.variational import CategoricalSampling, GaussianSampling, importance_bound, vimco_loss
 from keras_layers.video import (
     CenteredIdentity,
     ChannelwiseConv3D,
@@ -34,6 +39,7 @@ from keras_layers.video import (
 )
 
 __all__ = [
+    "CategoricalSampling",
     "CausalConv1D",
     "CenteredIdentity",
     "ChannelwiseConv3D",
@@ -46,6 +52,7 @@ __all__ = [
     "FrameRateResampling",
     "GINConv",
     "GatedMaskedBlock",
+    "GaussianSampling",
     "GraphReadout",
     "InflatedInception",
     "InverseLink",
@@ -53,8 +60,10 @@ __all__ = [
     "KeyQueue",
     "LateralConnection",
     "LightGCNPropagation",
+    "LogisticMixture",
     "MaskedConv2D",
     "MomentumContrast",
+    "MuLaw",
     "Perplexity",
     "PiecewiseLinear",
     "RandomFourierFeatures",
@@ -65,10 +74,15 @@ __all__ = [
     "SqueezeExcitation3D",
     "TemporalDifference",
     "TemporalTransition",
+    "TimeJitter",
     "VectorQuantizer",
     "VectorQuantizerEMA",
     "WaveNetBlock",
     "WindowedAveragePooling3D",
+    "importance_bound",
     "inflate",
     "losses",
+    "mu_law_decode",
+    "mu_law_encode",
+    "vimco_loss",
 ]

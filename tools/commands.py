@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tools.errors import InputError, WrongUse
 from tools.quiet import import_tensorflow_quietly
 
 Item = TypeVar("Item")
+# Flag -> type and help. None for a switch; the field of the configuration has the flag's name.
+Flags = Mapping[str, tuple[Callable[[str], Any] | None, str]]
 
 FAILED = 1
 WRONG_USE = 2
@@ -75,6 +78,29 @@ def add_group(
 
     group.set_defaults(run=show_help, debug=False)
     return group.add_subparsers(metavar="VERB")
+
+
+def add_flags(parser: argparse._ActionsContainer, flags: Flags) -> None:
+    """Adds the flags of a table, without defaults: a resumed run is compared by those that were given."""
+    for flag, (kind, text) in flags.items():
+        how: dict[str, Any] = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
+
+
+def value(text: str) -> Any:
+    """A Python literal, or the text itself where it is none: 0.5, 8,56,56,3, max."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """`name=value`, the value as of `value`."""
+    name, equals, literal = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"expected name=value, received {text!r}")
+    return name, value(literal)
 
 
 def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> int:

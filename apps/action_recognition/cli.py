@@ -17,7 +17,6 @@ from apps.action_recognition.flags import (
     COMMAND,
     PRECISIONS,
     TRAIN_FLAGS,
-    add_flags,
     add_network,
     add_pairs,
     add_run_folder,
@@ -27,7 +26,7 @@ from apps.action_recognition.flags import (
     positionals,
     precisions,
 )
-from tools.commands import add_command, add_group, print_result, table
+from tools.commands import add_command, add_flags, add_group, print_result, table
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from apps.action_recognition.flags import COMMAND, numbers, pair
-from tools.commands import FAILED, add_command, print_result
+from apps.action_recognition.flags import COMMAND, numbers
+from tools.commands import FAILED, add_command, pair, print_result
 from tools.errors import InputError
 
 

@@ -11,15 +11,13 @@ from apps.action_recognition.flags import (
     AUGMENTATION,
     COMMAND,
     TRAIN_FLAGS,
-    Flags,
-    add_flags,
     add_pairs,
     add_run_folder,
     given,
     interruptible,
     resumes,
 )
-from tools.commands import add_command, print_result, table
+from tools.commands import Flags, add_command, add_flags, print_result, table
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:

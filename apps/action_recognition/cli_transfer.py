@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from apps.action_recognition.flags import (
     COMMAND,
     TRAIN_FLAGS,
-    Flags,
-    add_flags,
     add_pairs,
     add_run_folder,
     configuration,
     interruptible,
 )
-from tools.commands import add_command, print_result
+from tools.commands import Flags, add_command, add_flags, print_result
 
 if TYPE_CHECKING:
     from apps.action_recognition.transfer import TransferReport

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import dataclasses
 import json
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tools.commands import Flags, pair, value
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -21,24 +21,6 @@ COMMAND = "kapps action-recognition"
 # Of `tools.lite.convert`, which is not imported for `--help`.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 Configuration = TypeVar("Configuration")
-# Flag -> type (None for a switch) and help.
-Flags = Mapping[str, tuple[Callable[[str], Any] | None, str]]
-
-
-def value(text: str) -> Any:
-    """A Python literal, or the text itself where it is none: 0.5, 8,56,56,3, max."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def pair(text: str) -> tuple[str, Any]:
-    """`name=value`."""
-    name, equals, literal = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"expected name=value, received {text!r}")
-    return name, value(literal)
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -125,13 +107,6 @@ def add_run_folder(parser: argparse.ArgumentParser, metavar: str, what: str) -> 
         action="store_true",
         help=f"go on with the {what} in {metavar}, with the configuration it began with",
     )
-
-
-def add_flags(parser: argparse._ActionsContainer, flags: Flags) -> None:
-    """Adds the flags of a table, without defaults: a resumed run is compared by those that were given."""
-    for flag, (kind, text) in flags.items():
-        how: dict[str, Any] = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
 
 
 def add_pairs(parser: argparse._ActionsContainer, overrides: str, augmentation: str) -> None:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from apps.margin_classifier.flags import COMMAND, COMPARE, LITE_PRECISIONS, TRAIN, add_flags, add_reading, some_of
-from tools.commands import add_command, add_group, print_result, progress, table
+from apps.margin_classifier.flags import COMMAND, COMPARE, LITE_PRECISIONS, TRAIN, add_reading, some_of
+from tools.commands import add_command, add_flags, add_group, print_result, progress, table
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+
+from tools.commands import Flags, add_flags
 
 COMMAND = "kapps margin-classifier"
 # As literals, so that --help needs no framework; a test holds them to the registries.
@@ -62,9 +63,6 @@ def numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"expected numbers separated by commas, received {text!r}") from None
 
 
-# Flag -> type and help. None for a switch; the field of the configuration has the flag's name.
-Flags = dict[str, tuple[Callable[[str], Any] | None, str]]
-
 READING: Flags = {
     "--target": (str, "the target column (default the last)"),
     "--positive": (str, "value of the positive class (default the larger one)"),
@@ -100,13 +98,6 @@ COMPARE: Flags = {
     "--epochs": (int, "of each training (default as in train)"),
     "--seed": (int, "of folds, flips, weights and order (default 0)"),
 }
-
-
-def add_flags(parser: argparse.ArgumentParser, flags: Flags) -> None:
-    """Adds flags without defaults, so that a resumed run is compared by those that were given."""
-    for flag, (kind, text) in flags.items():
-        how = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

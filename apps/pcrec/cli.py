@@ -10,8 +10,8 @@ from typing import Any
 
 from apps.pcrec.cli_gin import add_gin
 from apps.pcrec.cli_pretrain import add_pretrain_commands
-from apps.pcrec.flags import COMMAND, FINETUNE, PREPARE, add_flags, integers, words
-from tools.commands import add_command, add_group, print_result, table
+from apps.pcrec.flags import COMMAND, FINETUNE, PREPARE, integers, words
+from tools.commands import add_command, add_flags, add_group, print_result, table
 from tools.errors import InputError, WrongUse
 
 

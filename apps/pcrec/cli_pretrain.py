@@ -8,8 +8,8 @@ import pathlib
 import sys
 from typing import Any
 
-from apps.pcrec.flags import COMMAND, EMBED, PRETRAIN, add_flags
-from tools.commands import add_command, print_result, progress, table
+from apps.pcrec.flags import COMMAND, EMBED, PRETRAIN
+from tools.commands import add_command, add_flags, print_result, progress, table
 from tools.errors import WrongUse
 
 

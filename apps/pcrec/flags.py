@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+
+from tools.commands import Flags
 
 COMMAND = "kapps pcrec"
 
@@ -37,9 +37,6 @@ def words(text: str) -> tuple[str, ...]:
     """Ids separated by commas."""
     return tuple(word for word in text.split(",") if word)
 
-
-# Flag -> type and help. None for a switch; the field of the configuration has the flag's name.
-Flags = dict[str, tuple[Callable[[str], Any] | None, str]]
 
 PREPARE: Flags = {
     "--validation": (str, "file of a validation part that is given; then LOG is the training part"),
@@ -113,10 +110,3 @@ EMBED: Flags = {
     "--untrained": (None, "by the encoder as it began, without what it learned"),
     "--seed": (int, "of the subgraphs (default 0)"),
 }
-
-
-def add_flags(parser: argparse.ArgumentParser, flags: Flags) -> None:
-    """Adds flags without defaults, so that a resumed run is compared by those that were given."""
-    for flag, (kind, text) in flags.items():
-        how = {"action": "store_true"} if kind is None else {"type": kind, "metavar": "X"}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **how)

@@ -1,18 +1,42 @@
-"""The verbs of `kapps vq-vae`: models, train, evaluate, reconstruct, export."""
+"""The verbs of `kapps vq-vae` that every medium has: models, train, evaluate, reconstruct, export; and those of one."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import pathlib
 import sys
+from types import ModuleType
 from typing import Any
 
-from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, add_flags, pair, precisions
-from tools.commands import add_command, add_group, print_result, table
+from apps.vq_vae import cli_audio, cli_images, cli_prior, cli_video
+from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, precisions
+from tools.commands import add_command, add_flags, add_group, pair, print_result, table
 from tools.errors import InputError
 
-DATA = "a folder of pictures, an .npy or .npz file of integers 0 to 255, or an idx3 file"
+DATA = f"{cli_images.DATA}; of audio {cli_audio.DATA}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Medium:
+    """What the common verbs need to know of a medium.
+
+    Attributes:
+        verbs: module of `evaluate`, `reconstruct`, `export` and `measures_text`.
+        training: module of `TrainingConfig`, `config_of` and `train`.
+        constructors: of the autoencoders that are trained on it.
+    """
+
+    verbs: ModuleType
+    training: str
+    constructors: tuple[str, ...]
+
+
+MEDIA = {
+    "images": Medium(cli_images, "apps.vq_vae.image_training", ("ImageVQVAE", "VAE", "VIMCO")),
+    "audio": Medium(cli_audio, "apps.vq_vae.audio_training", ("AudioVQVAE",)),
+}
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -20,7 +44,7 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     verbs = add_group(
         subparsers,
         "vq-vae",
-        help="turn images into discrete codes and back: models, train, evaluate, reconstruct, export",
+        help="turn images or audio into discrete codes and back, and learn their prior",
         example=f"{COMMAND} train pictures/train --output runs/mine",
     )
     add_command(
@@ -34,6 +58,9 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_reconstruct(verbs)
     _add_export(verbs)
+    cli_prior.add_commands(verbs)
+    cli_audio.add_commands(verbs)
+    cli_video.add_commands(verbs)
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -52,10 +79,12 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "train",
-        help="train an autoencoder on images",
+        help="train an autoencoder on images or audio",
         example=(
             f"{COMMAND} train pictures/train --output runs/mine --validation pictures/test\n"
             f"  {COMMAND} train digits.npz --output runs/digits --model vq_vae_tiny --set codes=256 --steps 2000\n"
+            f"  {COMMAND} train recordings --output runs/speech --model vq_vae_speech_tiny "
+            "--pattern '{label}_{speaker}_{index}'\n"
             f"  {COMMAND} train --output runs/mine --resume"
         ),
         run=run_train,
@@ -63,7 +92,7 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=DATA)
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="RUN", help="the run folder, a new one")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, as it began")
-    add_flags(parser, TRAIN)
+    add_flags(parser, {**TRAIN, **cli_audio.TRAIN})
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -77,40 +106,58 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
-    config = _configuration(options)
-    from apps.vq_vae.image_training import train
-
-    report = train(config, options.output, resume=options.resume)
+    name = _medium_to_train(options)
+    training = importlib.import_module(MEDIA[name].training)
+    report = training.train(_configuration(options, training, name), options.output, resume=options.resume)
     print_result(
         options,
         report,
         lambda: (
-            f"{_measures_text(report['held_out'])}\n\nmeasured on the validation images, which also chose the epoch "
-            f"({report['best_epoch']})\nthe run folder is {options.output}"
+            f"{MEDIA[name].verbs.measures_text(report['held_out'])}\n\nmeasured on the validation {name}, which also "
+            f"chose the epoch ({report['best_epoch']})\nthe run folder is {options.output}"
         ),
     )
 
 
-def _configuration(options: argparse.Namespace) -> Any:
+def _medium_to_train(options: argparse.Namespace) -> str:
+    """That of the run to go on with, or of the model that was named."""
+    from apps.vq_vae import models
+    from apps.vq_vae.runs import medium_of
+
+    if options.resume and (options.output / "config.json").exists():
+        return _known(medium_of(options.output), options.output)
+    if "model" not in options:
+        return "images"
+    constructor = models.info(options.model).constructor.__name__
+    for name, medium in MEDIA.items():
+        if constructor in medium.constructors:
+            return name
+    raise InputError(f"Expected an autoencoder of {' or '.join(MEDIA)}. Received {options.model!r}, another model.")
+
+
+def _known(medium: str, folder: pathlib.Path) -> str:
+    if medium not in MEDIA:
+        raise InputError(f"Expected a run of an autoencoder of {' or '.join(MEDIA)}. Received {folder}, of a {medium}.")
+    return medium
+
+
+def _configuration(options: argparse.Namespace, training: ModuleType, medium: str) -> Any:
     """The configuration of the flags that were given; those of a run begun earlier are kept."""
-    from apps.vq_vae.image_training import TrainingConfig, config_of
     from tools.files import read_json
 
-    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
-    given = {name: item for name, item in vars(options).items() if name in fields}
+    fields = {field.name for field in dataclasses.fields(training.TrainingConfig)}
+    flags = {flag[2:].replace("-", "_"): flag for flag in (*TRAIN, *cli_audio.TRAIN)}
+    given = {name: item for name, item in vars(options).items() if name in {*flags, "data", "overrides"}}
+    foreign = sorted(flags[name] for name in given if name not in fields)
+    if foreign:
+        raise InputError(f"Expected flags of a training on {medium}. Received {foreign[0]}.")
     if "overrides" in given:
         given["overrides"] = dict(given["overrides"])
     if options.resume and (options.output / "config.json").exists():
-        return dataclasses.replace(config_of(read_json(options.output / "config.json")), **given)
+        return dataclasses.replace(training.config_of(read_json(options.output / "config.json")), **given)
     if "data" not in given:
-        raise InputError(f"Expected DATA, images. Received none, and nothing to resume in {options.output}.")
-    return TrainingConfig(**given)
-
-
-def _measures_text(measures: dict[str, Any]) -> str:
-    numbers = {name: value for name, value in measures.items() if name not in ("images", "codes")}
-    rows = [[name, f"{value:.4g}"] for name, value in numbers.items()]
-    return f"{measures['images']} images, {measures['codes']} codes\n\n{table(rows, ['measure', 'value'])}"
+        raise InputError(f"Expected DATA, {medium}. Received none, and nothing to resume in {options.output}.")
+    return training.TrainingConfig(**given)
 
 
 # === evaluate ===
@@ -121,33 +168,41 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--which", default="best", help="best (lowest validation loss, the default) or last epoch")
 
 
+def _verbs(options: argparse.Namespace) -> ModuleType:
+    """What the common verbs do with the medium of the run folder."""
+    from apps.vq_vae.runs import medium_of
+
+    return MEDIA[_known(medium_of(options.run_folder), options.run_folder)].verbs
+
+
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "evaluate",
-        help="measure an autoencoder on images: errors, use of the codes, bits",
+        help="measure an autoencoder on images or audio: errors, use of the codes, bits",
         example=f"{COMMAND} evaluate runs/mine pictures/test --json",
         run=run_evaluate,
     )
     _add_run(parser)
     parser.add_argument("data", help=DATA)
-    parser.add_argument("--output", type=pathlib.Path, help="folder for evaluation.json (default RUN/evaluation)")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        help="folder for evaluation.json and, of images, code_usage.png (default RUN/evaluation)",
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluates, writes evaluation.json, and prints the measures."""
-    from apps.vq_vae.image_evaluation import measure
-    from apps.vq_vae.runs import load_run
     from tools.files import write_json
 
-    run = load_run(options.run_folder, options.which)
-    document = {"run": str(run.path), "data": options.data, "which": options.which}
-    document.update(measure(run, run.read(options.data)))
+    verbs = _verbs(options)
     folder = options.output or options.run_folder / "evaluation"
+    measures = verbs.evaluate(options, folder)
+    document = {"run": str(options.run_folder), "data": options.data, "which": options.which, **measures}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", document)
-    measures = {name: value for name, value in document.items() if name not in ("run", "data", "which")}
-    print_result(options, document, lambda: _measures_text(measures))
+    print_result(options, document, lambda: verbs.measures_text(measures))
 
 
 # === reconstruct ===
@@ -157,32 +212,27 @@ def _add_reconstruct(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "reconstruct",
-        help="draw images, and below them what an autoencoder makes of their codes",
-        example=f"{COMMAND} reconstruct runs/mine pictures/test --output reconstructions.png",
+        help="draw images, and below them what an autoencoder makes of their codes; or speak recordings anew",
+        example=(
+            f"{COMMAND} reconstruct runs/mine pictures/test --output reconstructions.png\n"
+            f"  {COMMAND} reconstruct runs/speech recordings/test --output reconstructed --count 8"
+        ),
         run=run_reconstruct,
     )
     _add_run(parser)
     parser.add_argument("data", help=DATA)
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture to write")
-    parser.add_argument("--count", type=int, default=32, help="how many images (default 32)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images (default 0)")
+    parser.add_argument(
+        "--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture, or the folder of .wav files"
+    )
+    parser.add_argument("--count", type=int, default=32, help="how many images or recordings (default 32)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice, and of the sound (default 0)")
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:
-    """Writes the picture and prints where."""
-    import numpy as np
-
-    from apps.vq_vae.pictures import draw_reconstructions
-    from apps.vq_vae.runs import load_run
-
+    """Writes the picture, or the sounds, and prints where."""
     if options.count < 1 or options.seed < 0:
         raise InputError(f"Expected --count above 0 and --seed of 0 or more. Received {options.count}, {options.seed}.")
-    run = load_run(options.run_folder, options.which)
-    images = run.read(options.data)
-    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(images))[: options.count])
-    path = draw_reconstructions(run, images[chosen], options.output)
-    result = {"run": str(run.path), "picture": str(path), "images": chosen.tolist()}
-    print_result(options, result, f"{len(chosen)} images and their reconstructions are in {path}")
+    _verbs(options).reconstruct(options)
 
 
 # === export ===
@@ -192,7 +242,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     parser = add_command(
         verbs,
         "export",
-        help="publish an autoencoder for TensorFlow Serving and, with --lite, for the edge",
+        help="publish an autoencoder, or a prior, for TensorFlow Serving and, with --lite, for the edge",
         example=f"{COMMAND} export runs/mine --name mine --lite float32",
         run=run_export,
     )
@@ -210,27 +260,22 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
             f"{','.join(PRECISIONS)} that is named"
         ),
     )
-    parser.add_argument("--data", help=f"images of which int8 takes its ranges: {DATA} (default those of the training)")
+    parser.add_argument("--data", help=f"of which int8 takes its ranges: {DATA} (default those of the training)")
+    parser.add_argument("--autoencoder", metavar="RUN", help="of a prior, if it is no longer where it was")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="audio: what convert, decode and the .tflite take (default 1)"
+    )
 
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes the run and prints where."""
-    from apps.vq_vae.image_export import export, export_lite
-    from apps.vq_vae.runs import load_run
+    from apps.vq_vae.runs import medium_of
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    run = load_run(options.run_folder, options.which)
-    name = options.name or options.run_folder.resolve().name
-    images = run.read(options.data or run.config["reading"]["data"])
-    tell("publishing the SavedModel, and running it in a process of its own")
-    published = export(run, images, base=options.base, name=name, version=options.version)
-    files = [
-        result
-        for precision in options.lite
-        for result in export_lite(run, images, run.path / "lite", name, precision, tell)
-    ]
+    verbs = cli_prior if medium_of(options.run_folder) == "prior" else _verbs(options)
+    published, files = verbs.export(options, options.name or options.run_folder.resolve().name, tell)
     result = {"path": str(published.path), "version": published.version, "lite": files, **published.report}
 
     def text() -> str:

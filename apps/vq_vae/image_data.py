@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import pathlib
 import struct
@@ -29,7 +30,8 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
     Args:
         path: a folder, in which all pictures (.jpg, .png, .bmp, .webp) at any depth are read in the order of their
             names; an .npy or .npz file (its array "images", or its only one) of integers 0 to 255, (images, height,
-            width) or with a last axis of channels; or MNIST's idx3 file, packed by gzip or not.
+            width) or with a last axis of channels; MNIST's idx3 file, packed by gzip or not; or, for all their frames
+            one after the other, an .npz file of clips or a folder of videos as `video_data.read_clips` takes them.
         grey: read pictures as grey, one channel, in place of red, green and blue. Arrays stay as they are.
 
     Raises:
@@ -41,7 +43,10 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
     if not path.exists():
         raise InputError(f"Expected images. Received {path}: no such file or folder.")
     if path.suffix == ".npz":
-        return checked_images(_images_array(read_arrays(path), path), str(path))
+        arrays = read_arrays(path)
+        if "clips" in arrays and "images" not in arrays:
+            return _frames_of(path, grey)
+        return checked_images(_images_array(arrays, path), str(path))
     if path.suffix == ".npy":
         try:
             return checked_images(np.load(path, allow_pickle=False), str(path))
@@ -50,7 +55,7 @@ def read_images(path: str | os.PathLike, grey: bool = False) -> np.ndarray:
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"Expected an .npy file of numbers. Received {path}: {error}.") from None
     if ".idx3" in path.name or "idx3-ubyte" in path.name:
-        return checked_images(_read_idx(path), str(path))
+        return checked_images(read_idx(path), str(path))
     raise InputError(f"Expected a folder of pictures, an .npy, .npz or idx3 file. Received {path}.")
 
 
@@ -80,12 +85,19 @@ def _images_array(arrays: dict[str, np.ndarray], path: pathlib.Path) -> np.ndarr
     return arrays["images"] if "images" in arrays else next(iter(arrays.values()))
 
 
+def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The pictures in a folder, at any depth, in the order in which they are read."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+
+
 def _read_folder(folder: pathlib.Path, grey: bool) -> np.ndarray:
     import cv2
 
     from tools.commands import progress
 
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+    files = picture_files(folder)
+    if not files and _has_videos(folder):
+        return _frames_of(folder, grey)
     if not files:
         raise InputError(f"Expected pictures ({', '.join(PICTURES)}) in {folder}. Received a folder without any.")
     images: np.ndarray | None = None
@@ -106,20 +118,45 @@ def _read_folder(folder: pathlib.Path, grey: bool) -> np.ndarray:
     return images
 
 
+def _frames_of(path: pathlib.Path, grey: bool) -> np.ndarray:
+    from apps.vq_vae.video_data import read_clips
+
+    frames = read_clips(path, grey).frames
+    return frames.reshape(-1, *frames.shape[2:])
+
+
+def _has_videos(folder: pathlib.Path) -> bool:
+    from apps.vq_vae.video_data import video_files
+
+    return bool(video_files(folder))
+
+
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _read_idx(path: pathlib.Path) -> np.ndarray:
+def read_idx(path: pathlib.Path, magic: int = IDX_MAGIC) -> np.ndarray:
+    """Bytes of a file in MNIST's format, packed by gzip or not.
+
+    Args:
+        path: of the file.
+        magic: its first four bytes, of which the last is the number of axes.
+
+    Raises:
+        InputError: if the file is another or a part.
+    """
+    axes = magic & 0xFF
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        magic, count, height, width = struct.unpack(">IIII", data[:16])
+        found, *shape = struct.unpack(f">{1 + axes}I", data[: 4 + 4 * axes])
     except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise InputError(f"Expected an idx3 file. Received {path}: {error}.") from None
-    if magic != IDX_MAGIC or len(data) != 16 + count * height * width:
-        raise InputError(f"Expected {path} to hold whole images of bytes in idx3 format. Received another or a part.")
-    return np.frombuffer(data, np.uint8, offset=16).reshape(count, height, width)
+        raise InputError(f"Expected an idx{axes} file. Received {path}: {error}.") from None
+    if found != magic or len(data) != 4 + 4 * axes + math.prod(shape):
+        raise InputError(
+            f"Expected {path} to hold whole arrays of bytes in idx{axes} format. Received another or a part."
+        )
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 # === Training ===

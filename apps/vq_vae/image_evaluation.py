@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.vq_vae.baseline_evaluation import measure_baseline
 from apps.vq_vae.image_data import scaled
 from apps.vq_vae.likelihoods import bits_per_dim_upper_bound, rate_bits_per_dim
 from apps.vq_vae.runs import Run
@@ -14,12 +15,17 @@ from apps.vq_vae.runs import Run
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
     """The expected images, uint8, as `images` are."""
-    mean = np.asarray(run.likelihood.mean(run.model(scaled(images), training=False)))
+    return whole_pixels(run, run.model(scaled(images), training=False))
+
+
+def whole_pixels(run: Run, outputs: Any) -> np.ndarray:
+    """The expected images of a decoder's outputs, uint8."""
+    mean = np.asarray(run.likelihood.mean(outputs))
     return np.clip(np.round((mean + 0.5) * 255), 0, 255).astype(np.uint8)
 
 
 def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
-    """Errors, use of the codes and bits over all images.
+    """Errors, use of the codes and bits over all images; of a VAE or VIMCO, what `measure_baseline` returns.
 
     Args:
         run: a trained autoencoder.
@@ -33,8 +39,10 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim", -log2 p(image | its codes); "bits_per_dim_upper_bound", the sum, an upper bound
         of -log2 p(image).
     """
-    from apps.vq_vae.models import encoder_of
+    from apps.vq_vae.models import encoder_of, has_quantizer
 
+    if not has_quantizer(run.model):
+        return measure_baseline(run, images)
     encoder, quantizer, decoder = (
         encoder_of(run.model),
         run.model.get_layer("quantizer"),
@@ -50,8 +58,7 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         error = inputs - np.asarray(run.likelihood.mean(outputs))
         squares += float(np.square(error.astype(np.float64)).sum())
         nats -= float(np.asarray(run.likelihood.log_probability(inputs, outputs), np.float64).sum())
-        for column, chosen in enumerate(np.asarray(codes).reshape(-1, columns).T):
-            counts[column] += np.bincount(chosen, minlength=quantizer.code_count)
+        _count(np.asarray(codes), counts)
     numbers = math.prod(images.shape[1:])
     positions = int(counts[0].sum()) // len(images)
     rate = rate_bits_per_dim(positions, columns, quantizer.code_count, numbers)
@@ -69,6 +76,28 @@ def measure(run: Run, images: np.ndarray, batch: int = 64) -> dict[str, Any]:
         "reconstruction_bits_per_dim": reconstruction,
         "bits_per_dim_upper_bound": bits_per_dim_upper_bound(rate, reconstruction),
     }
+
+
+def code_counts(run: Run, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """How often the encoder chooses each code: int64 (codes a position, codes).
+
+    Args:
+        run: a trained autoencoder.
+        images: uint8 (images, height, width, channels).
+        batch: images at a time.
+    """
+    from apps.vq_vae.models import encoder_of
+
+    encoder, quantizer = encoder_of(run.model), run.model.get_layer("quantizer")
+    counts = np.zeros((quantizer.columns or 1, quantizer.code_count), np.int64)
+    for begin in range(0, len(images), batch):
+        _count(np.asarray(encoder(scaled(images[begin : begin + batch]), training=False)), counts)
+    return counts
+
+
+def _count(codes: np.ndarray, counts: np.ndarray) -> None:
+    for row, chosen in zip(counts, codes.reshape(-1, len(counts)).T, strict=True):
+        row += np.bincount(chosen, minlength=len(row))
 
 
 def perplexity(counts: np.ndarray) -> float:

@@ -45,7 +45,7 @@ def export(
     Raises:
         InputError: if the version exists, or the gate refuses the result.
     """
-    return publish(run.model, signatures(run, images[:2]), base=base, name=name, version=version, card=_card(run))
+    return publish(run.model, signatures(run, images[:2]), base=base, name=name, version=version, card=card(run))
 
 
 def signatures(run: Run, examples: np.ndarray) -> dict[str, Signature]:
@@ -64,27 +64,29 @@ def signatures(run: Run, examples: np.ndarray) -> dict[str, Signature]:
             tf.debugging.assert_less(codes, count, message),
         ]
         with tf.control_dependencies([check for check in checks if check is not None]):
-            return {"images": _pixels(run.likelihood, decoder(tf.identity(codes), training=False))}
+            return {"images": pixels(run.likelihood, decoder(tf.identity(codes), training=False))}
 
     def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"images": _pixels(run.likelihood, run.model(scaled(images), training=False))}
+        return {"images": pixels(run.likelihood, run.model(scaled(images), training=False))}
 
-    pixels = {"images": tf.TensorSpec((None, *run.shape), tf.uint8)}
+    shown = {"images": tf.TensorSpec((None, *run.shape), tf.uint8)}
     codes = {"codes": tf.TensorSpec((None, *encoder.output_shape[1:]), tf.int32)}
     chosen = np.asarray(encoder(scaled(examples), training=False))
     return {
-        "serving_default": Signature(reconstruct, pixels, {"images": examples}),
-        "reconstruct": Signature(reconstruct, pixels, {"images": examples}),
-        "encode": Signature(encode, pixels, {"images": examples}),
+        "serving_default": Signature(reconstruct, shown, {"images": examples}),
+        "reconstruct": Signature(reconstruct, shown, {"images": examples}),
+        "encode": Signature(encode, shown, {"images": examples}),
         "decode": Signature(decode, codes, {"codes": chosen}),
     }
 
 
-def _pixels(likelihood: Likelihood, outputs: Any) -> Any:
+def pixels(likelihood: Likelihood, outputs: Any) -> Any:
+    """The expected images of a decoder's outputs, float32 0 to 255."""
     return tf.clip_by_value((likelihood.mean(outputs) + HALF_RANGE) * 255, 0.0, 255.0)
 
 
-def _card(run: Run) -> dict[str, Any]:
+def card(run: Run) -> dict[str, Any]:
+    """What model.json says of an autoencoder."""
     model, quantizer = run.config["model"], run.model.get_layer("quantizer")
     return {
         "application": APPLICATION,

@@ -15,7 +15,8 @@ import numpy as np
 from apps.vq_vae import models
 from apps.vq_vae.image_data import batches, read_images, scaled, spread, validation_batches, variance
 from apps.vq_vae.image_evaluation import measure
-from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, find, normalised_error
+from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, Mse, find, normalised_error
+from apps.vq_vae.logs import WithoutQuantizer
 from apps.vq_vae.pictures import DRAWABLE, draw_reconstructions
 from apps.vq_vae.runs import APPLICATION, SUMMARY, Run, likelihood_of, load_checkpoint
 from keras_layers import CodebookGuard
@@ -95,13 +96,12 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
         validation=validation_batches(held_out, 4 * config.batch_size),
         monitor="val_loss",
         resume=resume,
-        callbacks=[CodebookGuard(InputError)],
+        callbacks=[CodebookGuard(InputError), WithoutQuantizer()],
     )
     report = finish(folder, config, training, held_out, data_variance)
     draw_curves(result.history, folder / "curves.png")
     seconds = sum(row["seconds"] for row in result.history)
-    last = {name: value for name, value in result.history[-1].items() if not name.startswith("val_quantizer")}
-    report = {"run": str(folder), **report, "best_epoch": result.best_epoch, "last_epoch": last}
+    report = {"run": str(folder), **report, "best_epoch": result.best_epoch, "last_epoch": result.history[-1]}
     report["seconds"] = round(seconds, 3)
     write_json(folder / "report.json", report)
     return report
@@ -125,8 +125,8 @@ def check(config: TrainingConfig) -> None:
     own = sorted({"input_shape", "likelihood", "name"} & set(config.overrides))
     if own:
         raise InputError(f"Expected overrides without {own[0]}, which the images or a flag decide. Received one.")
-    if models.info(config.model).constructor is not models.ImageVQVAE:
-        raise InputError(f"Expected an autoencoder of images. Received {config.model!r}, a prior.")
+    if models.info(config.model).constructor not in models.IMAGE_AUTOENCODERS:
+        raise InputError(f"Expected an autoencoder of images. Received {config.model!r}, another model.")
 
 
 def read_data(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +156,10 @@ def make_model(config: TrainingConfig, shape: tuple[int, ...]) -> keras.Model:
 
 
 def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: float, learning_rate: float) -> None:
-    """Adam on the likelihood's loss, beside what the quantiser adds; `data_variance` is the variance of the data."""
+    """Adam on the likelihood's loss, beside what the latents add; `data_variance` is the variance of the data.
+
+    A model with a layer "bound" has the likelihood in it.
+    """
 
     def loss(images: Any, outputs: Any) -> Any:
         return likelihood.loss(images, outputs, data_variance)
@@ -166,7 +169,7 @@ def compile_model(model: keras.Model, likelihood: Likelihood, data_variance: flo
 
     model.compile(
         keras.optimizers.Adam(learning_rate),
-        loss,
+        None if any(layer.name == "bound" for layer in model.layers) else loss,
         metrics=[keras.metrics.MeanMetricWrapper(error, name="normalised_error")],
         jit_compile=False,
     )
@@ -200,7 +203,9 @@ def finish(
     """Writes the summary and, where they can be shown, reconstructions; returns what the best epoch is worth."""
     model = load_checkpoint(folder / BEST)
     likelihood = find(config.likelihood)
-    summary = {"variance": data_variance, "sigma": deviation(model, likelihood, spread(training, SIGMA_IMAGES))}
+    # No other likelihood reads it.
+    sigma = deviation(model, likelihood, spread(training, SIGMA_IMAGES)) if likelihood.name == Mse.name else None
+    summary = {"variance": data_variance, "sigma": sigma}
     description = describe(config, training, held_out)
     write_json(folder / SUMMARY, summary)
     run = Run(folder, model, likelihood_of(description, summary), description, summary)

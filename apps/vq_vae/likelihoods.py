@@ -49,7 +49,11 @@ class Likelihood:
         raise NotImplementedError
 
     def mean(self, outputs: Any) -> Any:
-        """The expected image, in the units of the networks, (batch, height, width, channels)."""
+        """The expected image, in the units of the networks, (batch, height, width, channels).
+
+        Of a rounded distribution it is its location, or of several the mean of theirs, at the nearest end of the range
+        where it lies beyond.
+        """
         raise NotImplementedError
 
     def log_probability(self, images: Any, outputs: Any) -> Any:
@@ -103,7 +107,7 @@ class Gaussian(Likelihood):
         return 2 * channels
 
     def mean(self, outputs: Any) -> Any:
-        return ops.split(outputs, 2, axis=-1)[0]
+        return _within(ops.split(outputs, 2, axis=-1)[0])
 
     def log_probability(self, images: Any, outputs: Any) -> Any:
         import tensorflow_probability as tfp
@@ -135,7 +139,7 @@ class LogisticMixture(Likelihood):
 
     def mean(self, outputs: Any) -> Any:
         logits, location, _ = self._parameters(outputs)
-        return ops.sum(ops.softmax(logits, axis=-1)[..., None] * location, axis=-2)
+        return ops.sum(ops.softmax(logits, axis=-1)[..., None] * _within(location), axis=-2)
 
     def log_probability(self, images: Any, outputs: Any) -> Any:
         import tensorflow_probability as tfp
@@ -223,6 +227,11 @@ def bits_per_dim_upper_bound(rate: float, reconstruction: float) -> float:
         reconstruction: bits a number of the image given its codes.
     """
     return rate + reconstruction
+
+
+def _within(location: Any) -> Any:
+    # A black background drives locations far below 0, whose mass is all at 0.
+    return ops.clip(location, -HALF_RANGE, HALF_RANGE)
 
 
 def _location(outputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures of reconstructions."""
+"""Pictures of reconstructions and of the use of the codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from apps.vq_vae.runs import Run
 from tools.errors import InputError
+from tools.figures import new_figure, save_figure
 from tools.files import replacing
 
 COLUMNS = 8
@@ -28,6 +29,27 @@ def draw_reconstructions(run: Run, images: np.ndarray, path: pathlib.Path) -> pa
     from apps.vq_vae.image_evaluation import reconstruct
 
     return write_png(grid(np.stack([images, reconstruct(run, images)], axis=1)), path)
+
+
+def draw_code_usage(counts: np.ndarray, path: pathlib.Path) -> pathlib.Path:
+    """Writes a PNG of the shares of the codes, the most frequent first, a line for each code of a position.
+
+    Args:
+        counts: (codes a position, codes), at least one above 0 in every row.
+        path: of the PNG.
+    """
+    from apps.vq_vae.image_evaluation import perplexity
+
+    figure = new_figure(6, 3.6)
+    axes = figure.subplots()
+    for number, row in enumerate(counts, start=1):
+        name = "" if len(counts) == 1 else f"code {number}: "
+        shares = np.sort(row)[::-1] / row.sum()
+        axes.plot(shares, label=f"{name}{(row > 0).sum()} of {len(row)} used, perplexity {perplexity(row):.1f}")
+    axes.axhline(1 / counts.shape[1], color="grey", linestyle=":", label="all alike")
+    axes.set(xlabel="codes by frequency", ylabel="share of the positions", ylim=(0, None))
+    axes.legend(fontsize=8)
+    return save_figure(figure, path)
 
 
 def grid(groups: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
@@ -66,13 +88,18 @@ def write_png(picture: np.ndarray, path: pathlib.Path) -> pathlib.Path:
     import cv2
 
     path = pathlib.Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"Expected a path that ends in .png. Received {path}.")
-    if picture.shape[-1] not in DRAWABLE:
-        raise InputError(f"Expected images of 1 or 3 channels, to draw them. Received {picture.shape[-1]}.")
+    check_drawable(path, picture.shape[-1])
     with replacing(path) as partial:
         written, data = cv2.imencode(".png", picture[..., ::-1])
         if not written:
             raise OSError(f"The picture {path} could not be written.")
         partial.write_bytes(data.tobytes())
     return path
+
+
+def check_drawable(path: pathlib.Path, channels: int) -> None:
+    """Raises an `InputError` for a path that does not end in .png, or another number of channels than 1 or 3."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"Expected a path that ends in .png. Received {path}.")
+    if channels not in DRAWABLE:
+        raise InputError(f"Expected images of 1 or 3 channels, to draw them. Received {channels}.")

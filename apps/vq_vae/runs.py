@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 APPLICATION = "vq_vae"
 SUMMARY = "summary.json"
+# The medium of a run whose config.json names none.
+IMAGES = "images"
+AUDIO = "audio"
 WHICH = ("best", "last")
 
 
@@ -31,7 +34,7 @@ class Run:
         likelihood: of the pixels.
         config: config.json.
         summary: what training found: "variance" of the training images (pixels / 255), "sigma" of the errors on them
-            (pixel values).
+            (pixel values) where the likelihood is "mse", else None.
     """
 
     path: pathlib.Path
@@ -72,21 +75,45 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     Raises:
         InputError: if this is no run folder, one of another application, or its training has not ended.
     """
+    folder, model, config, summary = read_run(path, which, IMAGES)
+    return Run(folder, model, likelihood_of(config, summary), config, summary)
+
+
+def read_run(
+    path: str | os.PathLike, which: str, medium: str
+) -> tuple[pathlib.Path, keras.Model, dict[str, Any], dict[str, Any]]:
+    """Folder, model, config.json and summary.json of a finished run of a medium, "images" or "audio".
+
+    Raises:
+        InputError: as `load_run`.
+    """
     folder = pathlib.Path(path)
     if which not in WHICH:
         raise InputError(f"Expected which to be one of {', '.join(WHICH)}. Received {which!r}.")
+    found = medium_of(folder)
+    if found != medium:
+        raise InputError(f"Expected a run of an autoencoder of {medium}. Received {folder}, of {found}.")
+    if not (folder / SUMMARY).exists():
+        raise InputError(
+            f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
+        )
+    config, summary = read_json(folder / "config.json"), read_json(folder / SUMMARY)
+    return folder, load_checkpoint(folder / f"{which}.keras"), config, summary
+
+
+def medium_of(path: str | os.PathLike) -> str:
+    """What a run folder of this application is of: "images", another medium, or "prior".
+
+    Raises:
+        InputError: if this is no run folder, or one of another application.
+    """
+    folder = pathlib.Path(path)
     if not folder.is_dir():
         raise InputError(f"Expected a run folder. Received {folder}: {'a file' if folder.exists() else 'not found'}.")
     config = read_json(folder / "config.json")
     if config.get("application") != APPLICATION:
         raise InputError(f"Expected a run of {APPLICATION}. Received {folder}, a run of {config.get('application')}.")
-    if not (folder / SUMMARY).exists():
-        raise InputError(
-            f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
-        )
-    summary = read_json(folder / SUMMARY)
-    model = load_checkpoint(folder / f"{which}.keras")
-    return Run(folder, model, likelihood_of(config, summary), config, summary)
+    return config.get("medium", IMAGES)
 
 
 def load_checkpoint(file: pathlib.Path) -> keras.Model:
@@ -100,6 +127,7 @@ def load_checkpoint(file: pathlib.Path) -> keras.Model:
 
     import keras
 
+    import apps.vq_vae.models  # noqa: F401 (registers the bound of VIMCO)
     import keras_layers  # noqa: F401 (registers the layers)
 
     try:

@@ -16,7 +16,8 @@ given.
 
 from keras_layers.autoregressive.causal_conv1d import CausalConv1D
 from keras_layers.autoregressive.gated_masked_block import GatedMaskedBlock
+from keras_layers.autoregressive.logistic_mixture import LogisticMixture
 from keras_layers.autoregressive.masked_conv2d import MaskedConv2D
 from keras_layers.autoregressive.wavenet_block import WaveNetBlock
 
-__all__ = ["CausalConv1D", "GatedMaskedBlock", "MaskedConv2D", "WaveNetBlock"]
+__all__ = ["CausalConv1D", "GatedMaskedBlock", "LogisticMixture", "MaskedConv2D", "WaveNetBlock"]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tools.commands import add_command, add_group, progress, run_command, table
+from tools.commands import add_command, add_flags, add_group, pair, progress, run_command, table
 from tools.errors import InputError, WrongUse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -107,3 +107,32 @@ def test_json_has_no_bare_nan(capsys):
     assert json.loads(capsys.readouterr().out) == {"a": [1.5]}
     with pytest.raises(ValueError):
         print_result(options, {"a": float("nan")}, "text")
+
+
+def test_flags_have_no_defaults():
+    parser = argparse.ArgumentParser()
+    add_flags(parser, {"--batch-size": (int, "rows a step"), "--grey": (None, "read as grey"), "--seed": (int, "seed")})
+    assert vars(parser.parse_args([])) == {}
+    assert vars(parser.parse_args(["--batch-size", "3", "--grey"])) == {"batch_size": 3, "grey": True}
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--seed", "x"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dropout=0.2", ("dropout", 0.2)),
+        ("input_shape=8,56,56,3", ("input_shape", (8, 56, 56, 3))),
+        ("options={'stages': 4}", ("options", {"stages": 4})),
+        ("layout=paper", ("layout", "paper")),
+        ("note=a=b", ("note", "a=b")),
+    ],
+)
+def test_a_pair_holds_a_literal_or_the_text(text, expected):
+    assert pair(text) == expected
+
+
+@pytest.mark.parametrize("text", ["dropout", "=0.2", ""])
+def test_half_a_pair_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected name=value"):
+        pair(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_layers import LogisticMixture
 from tools.errors import InputError
 
 # Layers that treat every position alike and by itself.
@@ -17,6 +18,7 @@ POINTWISE = (
     keras.layers.Dropout,
     keras.layers.Embedding,
     keras.layers.ReLU,
+    LogisticMixture,
 )
 State = dict[str, dict[str, Any]]
 

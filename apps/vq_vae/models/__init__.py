@@ -12,29 +12,59 @@ from typing import Any
 
 import keras
 
-from apps.vq_vae.models import image_autoencoder, pixelcnn, video_prior, wavenet_prior
-from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of
+from apps.vq_vae.models import (
+    audio_autoencoder,
+    baselines,
+    image_autoencoder,
+    latent_autoencoder,
+    pixelcnn,
+    video_prior,
+    wavenet_prior,
+)
+from apps.vq_vae.models.audio_autoencoder import AudioVQVAE
+from apps.vq_vae.models.baselines import VAE, VIMCO
+from apps.vq_vae.models.image_autoencoder import ImageVQVAE, decoder_of, encoder_of, has_quantizer, quantizer_of
+from apps.vq_vae.models.latent_autoencoder import LatentVQVAE, condition_of, latent_encoder_of
 from apps.vq_vae.models.pixelcnn import PixelCNN
 from apps.vq_vae.models.video_prior import VideoPrior
 from apps.vq_vae.models.wavenet_prior import WaveNetPrior
 from tools.registry import ModelInfo, Registry
 
 __all__ = [
+    "IMAGE_AUTOENCODERS",
     "REGISTRY",
+    "VAE",
+    "VIMCO",
+    "AudioVQVAE",
     "ImageVQVAE",
+    "LatentVQVAE",
     "PixelCNN",
     "VideoPrior",
     "WaveNetPrior",
+    "condition_of",
     "create",
     "decoder_of",
     "encoder_of",
+    "has_quantizer",
     "info",
+    "latent_encoder_of",
     "names",
+    "quantizer_of",
     "table",
 ]
 
+# Constructors of what `kapps vq-vae train` trains on images.
+IMAGE_AUTOENCODERS = (ImageVQVAE, VAE, VIMCO)
 REGISTRY = Registry("vq_vae")
-for _module in (image_autoencoder, pixelcnn, wavenet_prior, video_prior):
+for _module in (
+    image_autoencoder,
+    baselines,
+    audio_autoencoder,
+    pixelcnn,
+    wavenet_prior,
+    video_prior,
+    latent_autoencoder,
+):
     for _info in _module.MODELS:
         REGISTRY.add(_info)
 

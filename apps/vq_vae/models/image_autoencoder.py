@@ -120,7 +120,7 @@ def ImageVQVAE(
         for value, argument in ((hidden_units, "hidden_units"), (residual_units, "residual_units")):
             positive_integer(value, argument)
         checked_count(residual_blocks, "residual_blocks")
-        _check_strides(strides, kernel_size, shape)
+        check_strides(strides, kernel_size, shape)
         layer = make_quantizer(quantizer, codes, code_dimension, {} if quantizer_options is None else quantizer_options)
         parameters = find(likelihood).output_channels(shape[-1])
     trunk = Trunk(hidden_units, residual_units, residual_blocks, tuple(strides), kernel_size, layout)
@@ -194,7 +194,8 @@ def _initializer(kernel_size: int, channels: int) -> keras.initializers.Initiali
     return keras.initializers.TruncatedNormal(stddev=1 / (kernel_size * math.sqrt(channels)))
 
 
-def _check_strides(strides: Any, kernel_size: Any, shape: Sequence[int | None]) -> None:
+def check_strides(strides: Any, kernel_size: Any, shape: Sequence[int | None]) -> None:
+    """Raises a ValueError for strides or a kernel that do not fit each other or the images."""
     if not isinstance(strides, tuple | list) or not strides:
         raise InputError(f"Expected `strides` to be one or more integers. Received {strides!r}.")
     for stride in strides:
@@ -237,16 +238,36 @@ def make_quantizer(kind: str, codes: int, dimension: int, options: Mapping[str, 
 # === The two halves ===
 
 
+def has_quantizer(model: keras.Model) -> bool:
+    """Whether a model is an autoencoder whose latents a quantiser makes codes."""
+    return any(layer.name == "quantizer" for layer in model.layers)
+
+
+def quantizer_of(model: keras.Model) -> keras.layers.Layer:
+    """The quantiser of an autoencoder.
+
+    Raises:
+        InputError: if it has none.
+    """
+    if not has_quantizer(model):
+        raise InputError(f"Expected an autoencoder with a quantizer, which makes codes. Received {model.name!r}.")
+    return model.get_layer("quantizer")
+
+
 def encoder_of(model: keras.Model) -> keras.Model:
-    """Images to codes: int32 (batch, height, width), or (batch, height, width, n) with n codes a position."""
+    """Images to codes: int32 (batch, height, width), or (batch, height, width, n) with n codes a position.
+
+    Raises:
+        InputError: if the model makes no codes.
+    """
     images = model.inputs[0]
-    codes = model.get_layer("quantizer").encode(model.get_layer("encoder")(images))
+    codes = quantizer_of(model).encode(model.get_layer("encoder")(images))
     return keras.Model(images, codes, name=f"{model.name}_encoder")
 
 
 def decoder_of(model: keras.Model) -> keras.Model:
     """Codes, as `encoder_of` gives them, to what the likelihood reads."""
-    quantizer = model.get_layer("quantizer")
+    quantizer = quantizer_of(model)
     shape = encoder_of(model).output_shape[1:]
     codes = keras.Input(shape, name="codes", dtype="int32")
     return keras.Model(codes, model.get_layer("decoder")(quantizer.lookup(codes)), name=f"{model.name}_decoder")

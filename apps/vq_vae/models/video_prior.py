@@ -21,12 +21,15 @@ from keras_layers import GatedMaskedBlock
 from keras_layers.validation import positive_integer
 from tools.registry import ModelInfo
 
+# Frames of context, section 4.4.
+PAST = 6
+
 # === Functional graph ===
 
 
 def VideoPrior(
     codes: int = 512,
-    past: int = 6,
+    past: int = PAST,
     filters: int = 64,
     layers: int = 6,
     first_kernel: int = 5,

@@ -89,6 +89,7 @@ def test_evaluate(kapps, trained_run, small_file, tmp_path):
     document = json.loads(out)
     assert status == 0 and document["images"] == 96
     assert document == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert cv2.imread(str(tmp_path / "out" / "code_usage.png")).std() > 0
     status, out, _ = kapps("evaluate", trained_run, small_file, "--which", "last", "--output", tmp_path / "out")
     assert status == 0 and "96 images, 16 codes" in out and "normalised_error" in out
 

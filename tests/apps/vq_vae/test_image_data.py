@@ -85,7 +85,7 @@ def test_bad_files_are_one_line(small_images, tmp_path):
         "mixed": "of 5x8",
         "broken": "cannot be decoded",
         "blank": "cannot be decoded",
-        "short.idx3": "whole images of bytes",
+        "short.idx3": "whole arrays of bytes",
         "tiny.idx3": "an idx3 file",
         "cut.idx3.gz": "an idx3 file",
         "text.npy": "an .npy file",

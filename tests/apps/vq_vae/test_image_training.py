@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from apps.vq_vae.image_training import TrainingConfig, config_of, train
 from apps.vq_vae.models import encoder_of
 from apps.vq_vae.pictures import grid, write_png
 from apps.vq_vae.runs import load_run
+from tests.conformance.models import ROOT
 from tools.errors import InputError
 
 
@@ -51,6 +54,10 @@ def test_the_run_folder(trained_run):
     assert config["found"]["images"] == 80 and config["found"]["validation_images"] == 16
     assert report["held_out"]["images"] == 16 and report["best_epoch"] in (1, 2)
     assert set(report["last_epoch"]) >= {"loss", "normalised_error", "quantizer_perplexity", "val_loss"}
+    header = (trained_run / "log.csv").read_text().splitlines()[0].split(",")
+    assert {"quantizer_usage", "val_loss"} <= set(header)
+    # The quantiser counts in training alone: the columns would be 0.
+    assert not [name for name in header if name.startswith("val_quantizer")]
     for name in ("curves.png", "reconstructions.png", "log.csv", "best.keras", "last.keras"):
         assert (trained_run / name).stat().st_size
     run = load_run(trained_run)
@@ -173,3 +180,37 @@ def test_the_start_of_the_curve_of_sonnet(real_data, tmp_path):
     last = train(config, tmp_path / "run")["last_epoch"]
     assert 0.12 < last["normalised_error"] < 0.18
     assert 20 < last["quantizer_perplexity"] < 50
+
+
+@pytest.mark.parametrize("model, overrides", [("vae_tiny", {}), ("vimco_tiny", {"codes": 8, "samples": 4})])
+def test_baselines_train_and_are_measured(small_file, tmp_path, model, overrides):
+    config = TrainingConfig(
+        data=str(small_file),
+        model=model,
+        overrides={"hidden_units": 8, "residual_units": 4, **overrides},
+        likelihood="gaussian",
+        steps=60,
+        steps_per_epoch=30,
+        batch_size=8,
+        validation_images=8,
+        learning_rate=3e-3,
+    )
+    report = train(config, tmp_path / "run")
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    columns = [dict(zip(rows[0].split(","), row.split(","), strict=True)) for row in rows[1:]]
+    losses = [float(row["loss"]) for row in columns]
+    assert losses[1] < losses[0]
+    held_out = report["held_out"]
+    assert held_out["samples"] == 50
+    assert 0 < held_out["bits_per_dim_upper_bound"] <= held_out["single_sample_bits_per_dim_upper_bound"] + 1e-3
+    assert (tmp_path / "run" / "reconstructions.png").is_file()
+    if model == "vimco_tiny":
+        # Its bound is no layer of keras_layers: the reader of run folders itself must know it.
+        program = f"from apps.vq_vae.runs import load_run; print(load_run({str(tmp_path / 'run')!r}).model.name)"
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.stdout.strip() == model, done.stderr
+
+
+def test_a_baseline_needs_a_likelihood(small_file, tmp_path):
+    with pytest.raises(InputError, match="probability in training"):
+        train(TrainingConfig(data=str(small_file), model="vae_tiny", validation_images=8), tmp_path / "run")

@@ -15,13 +15,14 @@ from tests.conformance.layers import randomise
 from tests.keras_layers.autoregressive import (
     test_causal_conv1d,
     test_gated_masked_block,
+    test_logistic_mixture,
     test_masked_conv2d,
     test_wavenet_block,
 )
 from tests.keras_layers.autoregressive.stepping import in_grid_steps, in_steps
 
 ROOT = pathlib.Path(__file__).parents[3]
-MODULES = (test_causal_conv1d, test_gated_masked_block, test_masked_conv2d, test_wavenet_block)
+MODULES = (test_causal_conv1d, test_gated_masked_block, test_logistic_mixture, test_masked_conv2d, test_wavenet_block)
 CASES = {f"{case.layer.__name__}_{case.name}": case for module in MODULES for case in module.CASES}
 STEPS = {"CausalConv1D": in_steps, "WaveNetBlock": in_steps, "GatedMaskedBlock": in_grid_steps}
 
