@@ -1,6 +1,7 @@
-"""What the README says was measured: quality on a real log, size, and the speed of the served model.
+"""What the README says was measured: speed beside another library, size, and the speed of the served model.
 
 Example:
+    python -m apps.pcrec.benchmark implicit data/grocery
     python -m apps.pcrec.benchmark scale /tmp/scale --users 1000000 --items 200000 --interactions 20000000
     python -m apps.pcrec.benchmark serving savedmodels mf runs/mf
 """
@@ -8,20 +9,36 @@ Example:
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-from tools.commands import add_command, print_result, run_command
+from tools.commands import add_command, print_result, run_command, table
+from tools.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a measurement; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m apps.pcrec.benchmark")
     verbs = parser.add_subparsers(metavar="VERB")
+    implicit = add_command(
+        verbs,
+        "implicit",
+        help="matrix factorisation by BPR here and in implicit (pip install 'kapps[bench]'): seconds a pass, quality",
+        example="python -m apps.pcrec.benchmark implicit data/grocery",
+        run=run_implicit,
+    )
+    implicit.add_argument("prepared", help="a folder that prepare wrote, with stored negatives")
+    implicit.add_argument("--threads", type=int, default=1, help="of both (default 1)")
+    implicit.add_argument("--epochs", type=int, default=400, help="passes here at most (default 400)")
+    implicit.add_argument("--iterations", type=int, default=300, help="passes of implicit (default 300)")
+    implicit.add_argument("--learning-rate", type=float, default=0.05, help="of implicit (default 0.05)")
+    implicit.add_argument("--regularization", type=float, default=0.05, help="of implicit (default 0.05)")
     scale = add_command(
         verbs,
         "scale",
@@ -49,6 +66,55 @@ def main(arguments: list[str] | None = None) -> int:
     serving.add_argument("--batch-size", type=int, default=256)
     serving.add_argument("--seconds", type=float, default=5.0)
     return run_command(parser, arguments)
+
+
+def run_implicit(options: argparse.Namespace) -> None:
+    """Prints seconds of a pass over the interactions, and what the test part says, of both."""
+    if not importlib.util.find_spec("implicit"):
+        raise InputError("Expected the package implicit (pip install 'kapps[bench]'). Received none.")
+    import implicit
+    import numpy as np
+    import tensorflow as tf
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    from apps.pcrec.data.prepared import read_prepared
+    from apps.pcrec.evaluation.protocol import evaluate
+    from apps.pcrec.recommenders.vectors import Vectors
+    from apps.pcrec.runs import TrainingConfig, load_run
+    from apps.pcrec.training import train
+
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    prepared = read_prepared(options.prepared)
+    rows = []
+
+    def add(name: str, passes: int, seconds: float, recommender: Any) -> None:
+        found = evaluate(recommender, prepared, protocol="stored", cutoffs=(5,)).document["measures"]
+        measures = {measure: round(found[measure], 4) for measure in ("hr@5", "ndcg@5")}
+        rows.append({"library": name, "passes": passes, "seconds_per_pass": round(seconds, 3), **measures})
+
+    config = TrainingConfig(
+        prepared=options.prepared, passes=1, epochs=options.epochs, patience=10, monitor="ndcg@5", protocol="stored"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        report = train(config, pathlib.Path(folder) / "run")
+        recommender = load_run(pathlib.Path(folder) / "run").recommender()
+    add("kapps", report["epochs"], report["seconds_per_pass"], recommender)
+    peer = BayesianPersonalizedRanking(
+        factors=config.channels,
+        learning_rate=options.learning_rate,
+        regularization=options.regularization,
+        iterations=options.iterations,
+        num_threads=options.threads,
+        random_state=config.seed,
+    )
+    started = time.perf_counter()
+    peer.fit(prepared.matrix("train").tocsr(), show_progress=sys.stderr.isatty())
+    seconds = (time.perf_counter() - started) / options.iterations
+    vectors = Vectors(np.asarray(peer.user_factors), np.asarray(peer.item_factors))
+    add(f"implicit {implicit.__version__}", options.iterations, seconds, vectors)
+    header = list(rows[0])
+    print_result(options, rows, lambda: table([[row[name] for name in header] for row in rows], header))
 
 
 def run_scale(options: argparse.Namespace) -> None:

@@ -25,15 +25,16 @@ from apps.pcrec.sampling.views import ViewSampler
 from keras_layers import losses
 from tools.errors import InputError
 from tools.files import read_json, replacing, write_json
-from tools.training import fit, make_learning_rate, open_run
+from tools.training import Adam, fit, make_learning_rate, open_run
 
 KIND = "pretraining"
 ENCODER = "encoder.keras"
 REPORT = "report.json"
 
-# GCC's: the rate rises over this share of the steps, and gradients are scaled to this norm at most.
+# GCC's: the rate rises over this share of the steps, gradients are scaled to this norm at most, and weights decay.
 WARM_UP_SHARE = 0.1
 LARGEST_GRADIENT = 1.0
+WEIGHT_DECAY = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class PretrainingConfig:
         queue_size: keys of earlier batches that a pair is told from; at least `batch_size`.
         momentum: how much of itself the encoder of the keys keeps in a step.
         temperature: divides the similarities.
-        learning_rate: highest rate of Adam; after a tenth of the steps it falls by a cosine.
+        learning_rate: highest rate of Adam; reached after a tenth of the steps, from where it falls to 0 in a line.
         batch_size: pairs in a step.
         steps_per_epoch: steps, after which the state is kept.
         epochs: how many.
@@ -163,11 +164,11 @@ def _compiled(config: PretrainingConfig) -> tuple[keras.Model, keras.Model]:
         config.learning_rate,
         steps_per_epoch=config.steps_per_epoch,
         epochs=config.epochs,
-        schedule="cosine",
+        schedule="linear",
         warm_up_epochs=WARM_UP_SHARE * config.epochs,
     )
     model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=LARGEST_GRADIENT),
+        Adam(rate, l2=WEIGHT_DECAY, global_clipnorm=LARGEST_GRADIENT),
         losses.InfoNCE(config.temperature),
         metrics=["accuracy"],
     )

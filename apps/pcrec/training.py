@@ -177,7 +177,7 @@ def _fit(
         resume=resume,
         callbacks=[_Validation(learner, monitor, plan)],
     )
-    learner.model.load_weights(folder / BEST)
+    learner.model.set_weights(keras.models.load_model(folder / BEST, compile=False).get_weights())
     seconds = [row["train_seconds"] for row in result.history]
     found = {
         "validation": result.best,
@@ -251,6 +251,8 @@ class _LightGCN:
         )
         user, item = prepared.train.user, prepared.train.item + self.users
         edges = np.concatenate([np.stack([user, item], axis=1), np.stack([item, user], axis=1)])
+        # Sums over edges whose targets are neighbours in memory take two thirds of the time.
+        edges = edges[np.argsort(edges[:, 1], kind="stable")]
         self._edges, self._all = tf.constant(edges, tf.int32), tf.range(self.users + items)
         table, propagation = self.model.get_layer("nodes_table"), self.model.get_layer("propagation")
         self._propagate = tf.function(lambda: propagation([table(self._all), self._edges]), autograph=False)

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import pathlib
 import sys
 from types import ModuleType
 from typing import Any
 
-from apps.vq_vae import cli_audio, cli_images, cli_prior, cli_video
+from apps.vq_vae.audio import cli as audio_cli
 from apps.vq_vae.flags import COMMAND, PRECISIONS, TRAIN, precisions
+from apps.vq_vae.images import cli as images_cli
+from apps.vq_vae.media import TRAINED, Medium, medium_of_run
+from apps.vq_vae.prior import cli as prior_cli
+from apps.vq_vae.runs import IMAGES, PRIOR, medium_of
+from apps.vq_vae.videos import cli as videos_cli
 from tools.commands import add_command, add_flags, add_group, pair, print_result, table
 from tools.errors import InputError
 
-DATA = f"{cli_images.DATA}; of audio {cli_audio.DATA}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Medium:
-    """What the common verbs need to know of a medium.
-
-    Attributes:
-        verbs: module of `evaluate`, `reconstruct`, `export` and `measures_text`.
-        training: module of `TrainingConfig`, `config_of` and `train`.
-        constructors: of the autoencoders that are trained on it.
-    """
-
-    verbs: ModuleType
-    training: str
-    constructors: tuple[str, ...]
-
-
-MEDIA = {
-    "images": Medium(cli_images, "apps.vq_vae.image_training", ("ImageVQVAE", "VAE", "VIMCO")),
-    "audio": Medium(cli_audio, "apps.vq_vae.audio_training", ("AudioVQVAE",)),
-}
+DATA = f"{images_cli.DATA}; of audio {audio_cli.DATA}"
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -58,9 +41,9 @@ def add_commands(subparsers: argparse._SubParsersAction) -> None:
     _add_evaluate(verbs)
     _add_reconstruct(verbs)
     _add_export(verbs)
-    cli_prior.add_commands(verbs)
-    cli_audio.add_commands(verbs)
-    cli_video.add_commands(verbs)
+    prior_cli.add_commands(verbs)
+    audio_cli.add_commands(verbs)
+    videos_cli.add_commands(verbs)
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -92,7 +75,7 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=DATA)
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="RUN", help="the run folder, a new one")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, as it began")
-    add_flags(parser, {**TRAIN, **cli_audio.TRAIN})
+    add_flags(parser, {**TRAIN, **audio_cli.TRAIN})
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -106,39 +89,32 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
-    name = _medium_to_train(options)
-    training = importlib.import_module(MEDIA[name].training)
-    report = training.train(_configuration(options, training, name), options.output, resume=options.resume)
+    medium = _medium_to_train(options)
+    training = medium.module("training")
+    report = training.train(_configuration(options, training, medium.name), options.output, resume=options.resume)
     print_result(
         options,
         report,
         lambda: (
-            f"{MEDIA[name].verbs.measures_text(report['held_out'])}\n\nmeasured on the validation {name}, which also "
-            f"chose the epoch ({report['best_epoch']})\nthe run folder is {options.output}"
+            f"{medium.module('cli').measures_text(report['held_out'])}\n\nmeasured on the validation {medium.name}, "
+            f"which also chose the epoch ({report['best_epoch']})\nthe run folder is {options.output}"
         ),
     )
 
 
-def _medium_to_train(options: argparse.Namespace) -> str:
+def _medium_to_train(options: argparse.Namespace) -> Medium:
     """That of the run to go on with, or of the model that was named."""
     from apps.vq_vae import models
-    from apps.vq_vae.runs import medium_of
 
     if options.resume and (options.output / "config.json").exists():
-        return _known(medium_of(options.output), options.output)
+        return medium_of_run(options.output)
     if "model" not in options:
-        return "images"
+        return TRAINED[IMAGES]
     constructor = models.info(options.model).constructor.__name__
-    for name, medium in MEDIA.items():
+    for medium in TRAINED.values():
         if constructor in medium.constructors:
-            return name
-    raise InputError(f"Expected an autoencoder of {' or '.join(MEDIA)}. Received {options.model!r}, another model.")
-
-
-def _known(medium: str, folder: pathlib.Path) -> str:
-    if medium not in MEDIA:
-        raise InputError(f"Expected a run of an autoencoder of {' or '.join(MEDIA)}. Received {folder}, of a {medium}.")
-    return medium
+            return medium
+    raise InputError(f"Expected an autoencoder of {' or '.join(TRAINED)}. Received {options.model!r}, another model.")
 
 
 def _configuration(options: argparse.Namespace, training: ModuleType, medium: str) -> Any:
@@ -146,7 +122,7 @@ def _configuration(options: argparse.Namespace, training: ModuleType, medium: st
     from tools.files import read_json
 
     fields = {field.name for field in dataclasses.fields(training.TrainingConfig)}
-    flags = {flag[2:].replace("-", "_"): flag for flag in (*TRAIN, *cli_audio.TRAIN)}
+    flags = {flag[2:].replace("-", "_"): flag for flag in (*TRAIN, *audio_cli.TRAIN)}
     given = {name: item for name, item in vars(options).items() if name in {*flags, "data", "overrides"}}
     foreign = sorted(flags[name] for name in given if name not in fields)
     if foreign:
@@ -170,9 +146,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _verbs(options: argparse.Namespace) -> ModuleType:
     """What the common verbs do with the medium of the run folder."""
-    from apps.vq_vae.runs import medium_of
-
-    return MEDIA[_known(medium_of(options.run_folder), options.run_folder)].verbs
+    return medium_of_run(options.run_folder).module("cli")
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
@@ -262,19 +236,16 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", help=f"of which int8 takes its ranges: {DATA} (default those of the training)")
     parser.add_argument("--autoencoder", metavar="RUN", help="of a prior, if it is no longer where it was")
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="audio: what convert, decode and the .tflite take (default 1)"
-    )
+    parser.add_argument("--seconds", type=float, help="audio: what convert, decode and the .tflite take (default 1)")
 
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes the run and prints where."""
-    from apps.vq_vae.runs import medium_of
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    verbs = cli_prior if medium_of(options.run_folder) == "prior" else _verbs(options)
+    verbs = prior_cli if medium_of(options.run_folder) == PRIOR else _verbs(options)
     published, files = verbs.export(options, options.name or options.run_folder.resolve().name, tell)
     result = {"path": str(published.path), "version": published.version, "lite": files, **published.report}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tools.commands import Flags
+from tools.errors import InputError
 
 COMMAND = "kapps vq-vae"
 # Of `tools.lite.convert`, which is not imported for `--help`.
@@ -23,6 +24,17 @@ TRAIN: Flags = {
     "--learning-rate": (float, "of Adam (default 0.0003; of audio 0.001, falling)"),
     "--seed": (int, "of everything random (default 0)"),
 }
+
+
+def refuse_foreign(options: argparse.Namespace, **owners: str) -> None:
+    """Refuses flags that another kind of run has: name of the flag -> which.
+
+    Raises:
+        InputError: if one was given.
+    """
+    for name, owner in owners.items():
+        if getattr(options, name) is not None:
+            raise InputError(f"Expected --{name} only for {owner}. Received it for {options.run_folder}.")
 
 
 def precisions(text: str) -> tuple[str, ...]:

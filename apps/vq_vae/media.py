@@ -1,49 +1,74 @@
-"""What can be turned into codes, and how: one entry a medium, which the priors look up."""
+"""What can be turned into codes: one entry a medium, with a folder of its own beside this file."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
-from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from apps.vq_vae.audio_codes import audio_codes
-from apps.vq_vae.audio_runs import load_audio_run
-from apps.vq_vae.code_sets import CodeSet
-from apps.vq_vae.image_codes import image_codes
-from apps.vq_vae.runs import AUDIO, IMAGES, load_run, medium_of
-from apps.vq_vae.video_data import video_codes
+from apps.vq_vae.runs import AUDIO, IMAGES, medium_of
 from tools.errors import InputError
+
+VIDEOS = "videos"
 
 
 @dataclasses.dataclass(frozen=True)
 class Medium:
-    """How a prior of the codes of a medium is made.
+    """What the common verbs, and the priors, need to know of a medium.
 
     Attributes:
-        load: (path, which) to the run of an autoencoder: an object with `model`, which has a layer "quantizer", and
-            `config`.
-        make_codes: (run, config, data, labels, names) to the codes of `data`. `config` is the `PriorConfig`, of which
-            `classes` says whether the prior shall know classes; `labels` is a file of them, or None; `names` are those
-            of the training where these are validation data, else None.
+        name: also of its folder, of which each module answers for one step: `codes` has `make_codes(run, config, data,
+            labels, names)`, where `config` is the `PriorConfig`, `labels` a file of classes or None, and `names` those
+            of the training where these are validation data. With autoencoders of its own it has `runs` (`load_run`),
+            `training` (`TrainingConfig`, `config_of`, `train`) and `cli` (`evaluate`, `reconstruct`, `export`,
+            `measures_text`) too.
         prior: registered name of the prior that is taken by default.
+        constructors: of the autoencoders that are trained on it; none where those of another medium make its codes.
+        encoded_by: that other medium.
     """
 
-    load: Callable[[str | os.PathLike, str], Any]
-    make_codes: Callable[..., CodeSet]
+    name: str
     prior: str
+    constructors: tuple[str, ...] = ()
+    encoded_by: str | None = None
+
+    def module(self, name: str) -> ModuleType:
+        """One of the modules of its folder, imported now: those of training take seconds."""
+        return importlib.import_module(f"apps.vq_vae.{self.name}.{name}")
+
+    def load_run(self, path: str | os.PathLike, which: str) -> Any:
+        """The run of an autoencoder that makes its codes: `model`, with a layer "quantizer", and `config`."""
+        return MEDIA[self.encoded_by or self.name].module("runs").load_run(path, which)
 
 
-VIDEOS = "videos"
 MEDIA = {
-    IMAGES: Medium(load_run, image_codes, "pixelcnn_8x8"),
-    AUDIO: Medium(load_audio_run, audio_codes, "wavenet_prior"),
-    VIDEOS: Medium(load_run, video_codes, "video_prior"),
+    medium.name: medium
+    for medium in (
+        Medium(IMAGES, "pixelcnn_8x8", ("ImageVQVAE", "VAE", "VIMCO")),
+        Medium(AUDIO, "wavenet_prior", ("AudioVQVAE",)),
+        Medium(VIDEOS, "video_prior", encoded_by=IMAGES),
+    )
 }
+# Those that have autoencoders of their own.
+TRAINED = {name: medium for name, medium in MEDIA.items() if medium.encoded_by is None}
 
 
-def find_medium(path: str | os.PathLike, prior: str | None = None) -> tuple[str, Medium]:
-    """The medium of the autoencoder in a run folder.
+def medium_of_run(path: str | os.PathLike) -> Medium:
+    """The medium on which the autoencoder in a run folder was trained.
+
+    Raises:
+        InputError: if this is no run folder of an autoencoder.
+    """
+    name = medium_of(path)
+    if name not in TRAINED:
+        raise InputError(f"Expected a run of an autoencoder of {' or '.join(TRAINED)}. Received {path}, of a {name}.")
+    return TRAINED[name]
+
+
+def medium_of_prior(path: str | os.PathLike, prior: str | None = None) -> Medium:
+    """The medium whose codes a prior of the autoencoder in a run folder learns.
 
     Args:
         path: the run folder.
@@ -53,13 +78,10 @@ def find_medium(path: str | os.PathLike, prior: str | None = None) -> tuple[str,
     Raises:
         InputError: if this is no run folder of an autoencoder.
     """
-    name = medium_of(path)
-    if name == IMAGES and prior is not None and _is_of_videos(prior):
-        name = VIDEOS
-    if name not in MEDIA:
-        known = " or ".join(medium for medium in MEDIA if medium != VIDEOS)
-        raise InputError(f"Expected a run of an autoencoder of {known}. Received {path}, of a {name}.")
-    return name, MEDIA[name]
+    medium = medium_of_run(path)
+    if medium.name == IMAGES and prior is not None and _is_of_videos(prior):
+        return MEDIA[VIDEOS]
+    return medium
 
 
 def _is_of_videos(prior: str) -> bool:

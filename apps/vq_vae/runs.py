@@ -1,8 +1,7 @@
-"""Reading the run folder of an autoencoder."""
+"""Reading the run folder of an autoencoder, of any medium."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import zipfile
@@ -14,69 +13,13 @@ from tools.files import read_json
 if TYPE_CHECKING:
     import keras
 
-    from apps.vq_vae.likelihoods import Likelihood
-
 APPLICATION = "vq_vae"
 SUMMARY = "summary.json"
 # The medium of a run whose config.json names none.
 IMAGES = "images"
 AUDIO = "audio"
+PRIOR = "prior"
 WHICH = ("best", "last")
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A trained autoencoder of images.
-
-    Attributes:
-        path: the run folder.
-        model: images (batch, height, width, channels), pixels / 255 - 0.5, to what the likelihood reads.
-        likelihood: of the pixels.
-        config: config.json.
-        summary: what training found: "variance" of the training images (pixels / 255), "sigma" of the errors on them
-            (pixel values) where the likelihood is "mse", else None.
-    """
-
-    path: pathlib.Path
-    model: keras.Model
-    likelihood: Likelihood
-    config: dict[str, Any]
-    summary: dict[str, Any]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the images of the training."""
-        return tuple(self.config["found"]["shape"])
-
-    def read(self, path: str | os.PathLike) -> Any:
-        """Images uint8 of the size that the model takes, read as those of the training were.
-
-        Raises:
-            InputError: if there are none, or they have another size.
-        """
-        from apps.vq_vae.image_data import read_images
-
-        images = read_images(path, self.config["reading"]["grey"])
-        if images.shape[1:] != self.shape:
-            raise InputError(
-                f"Expected images of shape {self.shape}, as the model was trained on. Received {images.shape[1:]} "
-                f"in {path}."
-            )
-        return images
-
-
-def load_run(path: str | os.PathLike, which: str = "best") -> Run:
-    """Reads a run folder that `train` wrote.
-
-    Args:
-        path: the run folder.
-        which: "best" (lowest validation loss) or "last" (last epoch).
-
-    Raises:
-        InputError: if this is no run folder, one of another application, or its training has not ended.
-    """
-    folder, model, config, summary = read_run(path, which, IMAGES)
-    return Run(folder, model, likelihood_of(config, summary), config, summary)
 
 
 def read_run(
@@ -85,7 +28,7 @@ def read_run(
     """Folder, model, config.json and summary.json of a finished run of a medium, "images" or "audio".
 
     Raises:
-        InputError: as `load_run`.
+        InputError: if this is no run folder, one of another application or medium, or its training has not ended.
     """
     folder = pathlib.Path(path)
     if which not in WHICH:
@@ -127,18 +70,9 @@ def load_checkpoint(file: pathlib.Path) -> keras.Model:
 
     import keras
 
-    import apps.vq_vae.models  # noqa: F401 (registers the bound of VIMCO)
     import keras_layers  # noqa: F401 (registers the layers)
 
     try:
         return keras.models.load_model(file, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise InputError(f"Expected {file} to be a model of this suite. Received: {error}") from error
-
-
-def likelihood_of(config: dict[str, Any], summary: dict[str, Any]) -> Likelihood:
-    """The likelihood of a run; of "mse" with the deviation that training found."""
-    from apps.vq_vae.likelihoods import Mse, find
-
-    name = config["training"]["likelihood"]
-    return Mse(summary["sigma"]) if name == Mse.name else find(name)

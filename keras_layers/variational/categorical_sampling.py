@@ -71,9 +71,10 @@ class CategoricalSampling(keras.layers.Layer):
         lengths = ops.shape(inputs)[1:-1]
         flat = ops.reshape(log_q, (-1, inputs.shape[-1]))
         drawn = keras.random.categorical(flat, samples, dtype="int32", seed=self.draws if seed is None else seed)
+        # Of the flat table: beside an axis of samples the whole of it would be repeated for each.
+        chosen = ops.reshape(ops.take_along_axis(flat, drawn, axis=-1), (-1, *lengths, samples))
         drawn = ops.moveaxis(ops.reshape(drawn, (-1, *lengths, samples)), -1, 1)
-        chosen = ops.take_along_axis(log_q[:, None], drawn[..., None], axis=-1)[..., 0]
-        positions = tuple(range(2, len(inputs.shape)))
+        positions = tuple(range(1, len(inputs.shape) - 1))
         return [ops.reshape(drawn, (-1, *lengths)), ops.sum(chosen, axis=positions)]
 
     def _most_probable(self, inputs: Any) -> list[Any]:

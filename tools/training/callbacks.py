@@ -37,6 +37,7 @@ class Recorder(keras.callbacks.Callback):
         monitor: logged value that decides which epoch is best.
         maximise: whether more of it is better.
         patience: epochs without improvement after which to stop; None to go on.
+        kept: what `best.keras` and `last.keras` hold, of weights of the model in training; None for that model.
     """
 
     def __init__(
@@ -49,15 +50,18 @@ class Recorder(keras.callbacks.Callback):
         monitor: str,
         maximise: bool,
         patience: int | None,
+        kept: keras.Model | None = None,
     ):
         super().__init__()
         self.folder, self.record = folder, record
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.monitor, self.maximise, self.patience = monitor, maximise, patience
+        self.kept = kept
 
     def on_train_begin(self, logs=None):
         # Checkpoints are for use, not for training: without the optimizer they load with the layers alone.
-        self._checkpoint = self.model.__class__.from_config(self.model.get_config())
+        self._kept = self.model if self.kept is None else self.kept
+        self._checkpoint = self._kept.__class__.from_config(self._kept.get_config())
         shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
         self._writers = {
             name: tf.summary.create_file_writer(str(self.folder / TENSORBOARD / name))
@@ -84,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         if self.monitor not in logs:
             raise InputError(f"Expected monitor to be one of {', '.join(logs)}. Received {self.monitor!r}.")
         self._extend_record(epoch + 1, logs)
-        self._checkpoint.set_weights(self.model.get_weights())
+        self._checkpoint.set_weights(self._kept.get_weights())
         for name in (BEST, LAST) if self.record.best_epoch == epoch + 1 else (LAST,):
             with replacing(self.folder / name) as partial:
                 self._checkpoint.save(partial)

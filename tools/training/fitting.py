@@ -52,6 +52,7 @@ def fit(
     class_weight: dict[int, float] | None = None,
     resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    kept: keras.Model | None = None,
 ) -> Training:
     """Trains a compiled model and keeps in the run folder everything to use it and to go on.
 
@@ -73,6 +74,8 @@ def fit(
         class_weight: weight of the loss of each class.
         resume: go on from `state.npz` of the folder, if it is there. A finished run is returned as it is.
         callbacks: more callbacks; they must keep no state between epochs.
+        kept: the model of `best.keras` and `last.keras`, where layers of `model` serve the training alone: one of the
+            same layers without these. Default `model`.
 
     Raises:
         InputError: if the folder holds a state and `resume` is False, the state is of another model, the data end too
@@ -90,7 +93,7 @@ def fit(
         print(f"{folder}: going on after epoch {done} of {epochs}", file=sys.stderr)
     length = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
     maximise = not monitor.endswith("loss")
-    recorder = Recorder(folder, record, **length, monitor=monitor, maximise=maximise, patience=patience)
+    recorder = Recorder(folder, record, **length, monitor=monitor, maximise=maximise, patience=patience, kept=kept)
     model.fit(
         _remaining(make_dataset, done, **length),
         initial_epoch=done,

@@ -11,7 +11,7 @@ import keras
 from tools.errors import InputError
 
 OPTIMIZERS = ("sgd", "adamw")
-SCHEDULES = ("step", "cosine", "constant")
+SCHEDULES = ("step", "cosine", "linear", "constant")
 
 
 @keras.saving.register_keras_serializable(package="kapps")
@@ -69,13 +69,40 @@ class SGD(keras.optimizers.SGD):
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.l2 and self._use_weight_decay(variable):
-            gradient = keras.ops.cast(gradient, variable.dtype)
-            gradient = gradient + keras.ops.cast(self.l2, variable.dtype) * variable
-        super().update_step(gradient, variable, learning_rate)
+        super().update_step(_with_decay(self, gradient, variable), variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable(package="kapps")
+class Adam(keras.optimizers.Adam):
+    """Adam whose weight decay passes through the moments, as `weight_decay` of PyTorch's Adam does.
+
+    The moments are those of `gradient + l2 w`; a gradient is clipped before.
+
+    Args:
+        l2: factor of the weights in the gradient.
+        **kwargs: as of `keras.optimizers.Adam`; `exclude_from_weight_decay` holds for `l2`.
+    """
+
+    def __init__(self, learning_rate=0.001, l2: float = 0.0, name: str = "adam", **kwargs: Any):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(_with_decay(self, gradient, variable), variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "l2": self.l2}
+
+
+def _with_decay(optimizer: SGD | Adam, gradient: Any, variable: Any) -> Any:
+    if not optimizer.l2 or not optimizer._use_weight_decay(variable):
+        return gradient
+    # Also of an embedding, whose gradient is rows: the weights of all rows decay.
+    gradient = keras.ops.cast(keras.ops.convert_to_tensor(gradient), variable.dtype)
+    return gradient + keras.ops.cast(optimizer.l2, variable.dtype) * variable
 
 
 def make_learning_rate(
@@ -95,7 +122,7 @@ def make_learning_rate(
         peak: rate after the warm-up.
         steps_per_epoch: optimizer steps in an epoch.
         epochs: epochs of the whole run, warm-up included.
-        schedule: "step" (times `factor` at each milestone), "cosine" (to 0 at the end) or "constant".
+        schedule: "step" (times `factor` at each milestone), "cosine" or "linear" (to 0 at the end), or "constant".
         milestones: epochs, counted from the begin of the run, at which "step" lowers the rate.
         factor: what a milestone multiplies the rate with.
         warm_up_epochs: epochs over which the rate rises linearly to `peak`.
@@ -115,8 +142,11 @@ def make_learning_rate(
     if not 0 <= warm_up_epochs <= epochs:
         raise InputError(f"Expected warm_up_epochs to lie between 0 and epochs ({epochs}). Received {warm_up_epochs}.")
     warm_up = round(warm_up_epochs * steps_per_epoch)
+    remaining = max(1, epochs * steps_per_epoch - warm_up)
     if schedule == "cosine":
-        after = keras.optimizers.schedules.CosineDecay(peak, max(1, epochs * steps_per_epoch - warm_up))
+        return WarmUp(keras.optimizers.schedules.CosineDecay(peak, remaining), warm_up, warm_up_start)
+    if schedule == "linear":
+        after = keras.optimizers.schedules.PolynomialDecay(peak, remaining, end_learning_rate=0.0)
         return WarmUp(after, warm_up, warm_up_start)
     milestones = sorted(milestones) if schedule == "step" else []
     if milestones and milestones[0] < warm_up_epochs:

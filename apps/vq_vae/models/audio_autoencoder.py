@@ -251,6 +251,15 @@ def factor_of(model: keras.Model) -> int:
     return model.get_layer("decoder").get_layer("repeated").size
 
 
+def reach_of(model: keras.Model) -> int:
+    """Samples before one that its logits see, besides the codes."""
+    decoder = model.get_layer("decoder")
+    blocks = [layer for layer in decoder.layers if isinstance(layer, WaveNetBlock)]
+    return decoder.get_layer("first").kernel_size + sum(
+        (block.kernel_size - 1) * block.dilation_rate for block in blocks
+    )
+
+
 def speakers_of(model: keras.Model) -> int:
     """Number of speakers that the model knows; 0 where it knows none."""
     decoder = model.get_layer("decoder")

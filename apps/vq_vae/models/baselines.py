@@ -3,8 +3,8 @@
 van den Oord et al., "Neural Discrete Representation Learning" (2017), section 4.1.
 
     VAE     images -> encoder -> mean, log variance -> latents -> decoder -> parameters of a distribution over pixels
-    VIMCO   images -> encoder -> logits -> latents (codes, drawn 50 times) -> code_vectors -> decoder -> bound
-            images ---------------------------------------------------------------------------------->
+    VIMCO   images -> encoder -> logits -> latents (codes, drawn 50 times) -> code_vectors -> decoder -> parameters
+            in training -> bound, of images, log q and parameters
 
 The paper gives neither the number of Gaussian latents nor the codes of VIMCO; those here are this suite's.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from apps.vq_vae.likelihoods import Mse, find
+from apps.vq_vae.likelihoods import Likelihood, Mse, find
 from apps.vq_vae.models.arguments import checked_count, checked_lengths, input_errors
 from apps.vq_vae.models.image_autoencoder import LAYOUTS, Trunk, check_strides, image_decoder, image_encoder
 from keras_layers import CategoricalSampling, GaussianSampling, vimco_loss
@@ -45,7 +45,7 @@ def VAE(
     """A variational autoencoder: Gaussian latents at every position of the map, their prior the standard normal.
 
     To the loss it adds the divergence of the latents, in nats for each number of an image: with a likelihood's loss the
-    sum is the negative evidence lower bound.
+    sum is the negative evidence lower bound in training; otherwise, of the means in place of drawn latents, it is none.
 
     Args:
         latent_channels: Gaussian latents at each position.
@@ -103,7 +103,8 @@ def VIMCO(
 ) -> keras.Model:
     """An autoencoder of drawn codes under a uniform prior, trained by the bound of many samples.
 
-    The loss, in nats for each number of an image, is the model's own (layer "bound"); compile it with none.
+    The loss needs images, log q and outputs together: train `with_bound(model, likelihood)`, of the same weights, and
+    use this.
 
     Args:
         codes: K, from which each position of the map draws one.
@@ -122,7 +123,8 @@ def VIMCO(
 
     Returns:
         A Functional model. Input: "images", float32 (batch, height, width, channels), pixels / 255 - 0.5. Output: what
-        the likelihood reads of the first sample in training, of the most probable codes otherwise.
+        the likelihood reads of the most probable codes; in training (batch * samples, ...), of the samples of each
+        image one after the other.
 
     Raises:
         InputError: for an argument out of range.
@@ -138,20 +140,52 @@ def VIMCO(
             positive_integer(value, argument)
         if positive_integer(samples, "samples") < 2:
             raise ValueError(f"Expected `samples` to be at least 2. Received {samples}.")
-    positions = math.prod(shape[:2]) // math.prod(trunk.strides) ** 2
     vectors = keras.layers.Embedding(codes, code_dimension, name="code_vectors")
-    bound = MultiSampleBound(likelihood, positions * math.log(codes), name="bound")
 
     # Functional graph
     images = keras.Input(shape, name="images", dtype="float32")
     logits = image_encoder(trunk, shape, codes)(images)
-    drawn, log_q = CategoricalSampling(samples, name="latents")(logits)
+    drawn, _ = CategoricalSampling(samples, name="latents")(logits)
     code_vectors = vectors(drawn)
     outputs = image_decoder(trunk, code_vectors.shape[1:], parameters)(code_vectors)
-    outputs = bound([images, outputs, log_q])
 
     # Configuration
     return keras.Model(images, outputs, name=name or "vimco")
+
+
+def with_bound(model: keras.Model, likelihood: str) -> keras.Model:
+    """A `VIMCO` as it is trained: the loss is its own (layer "bound"), so compile it with none.
+
+    Args:
+        model: a `VIMCO`, whose layers it shares. That is the one to save: the bound is no layer of `keras_layers`.
+        likelihood: as of `model`.
+
+    Returns:
+        A Functional model of images to outputs, those of the first sample in training.
+    """
+    _, log_q = model.get_layer("latents").output
+    bound = MultiSampleBound(likelihood, prior_nats(model), name="bound")
+    return keras.Model(model.input, bound([model.input, model.output, log_q]), name=model.name)
+
+
+def prior_nats(model: keras.Model) -> float:
+    """-log p(z) of the codes z of an image under the uniform prior of a `VIMCO`."""
+    *grid, codes = model.get_layer("encoder").output_shape[1:]
+    return math.prod(grid) * math.log(codes)
+
+
+def log_joint(likelihood: Likelihood, images: Any, outputs: Any, samples: int, prior: float) -> Any:
+    """log p(x | z_s) + log p(z_s), (batch, samples), in nats.
+
+    Args:
+        likelihood: of the pixels.
+        images: (batch, height, width, channels).
+        outputs: of the decoder, (batch * samples, height, width, parameters).
+        samples: of each image.
+        prior: -log p(z_s).
+    """
+    log_p = likelihood.log_probability(ops.repeat(images, samples, axis=0), outputs)
+    return ops.reshape(log_p, (-1, samples)) - prior
 
 
 def _strides(strides: Any) -> tuple[Any, ...]:
@@ -176,7 +210,6 @@ def _checked(trunk: Trunk, likelihood: str, input_shape: Any, classes: Any) -> t
     return shape, find(likelihood).output_channels(shape[-1])
 
 
-@keras.saving.register_keras_serializable(package="kapps")
 class MultiSampleBound(keras.layers.Layer):
     """Adds the negative bound of several samples of codes on log p(image), by VIMCO's gradient.
 
@@ -205,16 +238,10 @@ class MultiSampleBound(keras.layers.Layer):
 
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
         images, outputs, log_q = inputs
-        log_p = self.log_joint(images, outputs, ops.shape(log_q)[1])
+        log_p = log_joint(self._distribution, images, outputs, ops.shape(log_q)[1], self.prior_nats)
         nats = vimco_loss(log_p - log_q, log_q) if training else -log_p[:, 0]
         self.add_loss(ops.mean(nats) / math.prod(images.shape[1:]))
         return ops.reshape(outputs, (*ops.shape(log_q), *outputs.shape[1:]))[:, 0]
-
-    def log_joint(self, images: Any, outputs: Any, samples: int) -> Any:
-        """log p(x | z_s) + log p(z_s), (batch, samples), in nats."""
-        repeated = ops.repeat(images, samples, axis=0)
-        log_p = self._distribution.log_probability(repeated, outputs)
-        return ops.reshape(log_p, (-1, samples)) - self.prior_nats
 
     def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]) -> tuple[int | None, ...]:
         images, outputs, _ = input_shape

@@ -49,11 +49,11 @@ def LatentVQVAE(
 ) -> keras.Model:
     """An autoencoder of a grid of codes that keeps a few codes, each of a code book of its own.
 
-    It is compiled by `apps.vq_vae.prior.compile_prior` and trains by `fit` on codes with the same codes as targets: the
-    cross entropy of the codes, and the losses of the quantiser beside it. Its logits tell the codes *given* the few,
-    whose heads * log2(latent_codes) bits an image come on top. The layers "encoder", "condition" and "decoder" are
-    Functional models, the last a `PixelCNN` with the map of "condition" as its "condition_map"; "quantizer" is the
-    quantiser.
+    It is compiled by `apps.vq_vae.prior.evaluation.compile_prior` and trains by `fit` on codes with the same codes as
+    targets: the cross entropy of the codes, and the losses of the quantiser beside it. Its logits tell the codes
+    *given* the few, whose heads * log2(latent_codes) bits an image come on top. The layers "encoder", "condition" and
+    "decoder" are Functional models, the last a `PixelCNN` with the map of "condition" as its "condition_map";
+    "quantizer" is the quantiser.
 
     Args:
         codes: size K of the code book of the grid.

@@ -34,7 +34,7 @@ def small_overrides():
 @pytest.fixture(scope="session")
 def trained_run(small_file, small_overrides, tmp_path_factory):
     """A run folder; tests only read it."""
-    from apps.vq_vae.image_training import TrainingConfig, train
+    from apps.vq_vae.images.training import TrainingConfig, train
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     train(
@@ -64,7 +64,7 @@ def labelled_file(small_images, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def prior_config(trained_run, labelled_file):
-    from apps.vq_vae.prior_training import PriorConfig
+    from apps.vq_vae.prior.training import PriorConfig
 
     return PriorConfig(
         autoencoder=str(trained_run),
@@ -82,7 +82,7 @@ def prior_config(trained_run, labelled_file):
 @pytest.fixture(scope="session")
 def prior_run(prior_config, tmp_path_factory):
     """The run folder of a prior of `trained_run`; tests only read it."""
-    from apps.vq_vae.prior_training import train
+    from apps.vq_vae.prior.training import train
 
     folder = tmp_path_factory.mktemp("priors") / "small"
     train(prior_config, folder)
@@ -92,7 +92,7 @@ def prior_run(prior_config, tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_recordings(tmp_path_factory):
     """A folder of 24 tones of a tenth of a second at 4 kHz: two speakers, a low and a high one, of two words."""
-    from apps.vq_vae.audio_data import write_wav
+    from apps.vq_vae.audio.data import write_wav
 
     folder = tmp_path_factory.mktemp("recordings")
     for number in range(24):
@@ -121,7 +121,7 @@ def small_audio(small_recordings):
 @pytest.fixture(scope="session")
 def trained_audio(small_audio, tmp_path_factory):
     """A run folder; tests only read it."""
-    from apps.vq_vae.audio_training import TrainingConfig, train
+    from apps.vq_vae.audio.training import TrainingConfig, train
 
     folder = tmp_path_factory.mktemp("runs") / "tones"
     train(TrainingConfig(**small_audio, steps=4, steps_per_epoch=2), folder)

@@ -47,7 +47,7 @@ def test_wrong_use_is_status_2(kapps, line):
 
 def test_the_flags_are_fields():
     from apps.vq_vae.flags import TRAIN
-    from apps.vq_vae.image_training import TrainingConfig
+    from apps.vq_vae.images.training import TrainingConfig
 
     names = {flag.removeprefix("--").replace("-", "_") for flag in TRAIN}
     assert names | {"data", "overrides"} == {field.name for field in dataclasses.fields(TrainingConfig)}
@@ -95,7 +95,7 @@ def test_evaluate(kapps, trained_run, small_file, tmp_path):
 
 
 def test_reconstruct(kapps, trained_run, small_file, tmp_path):
-    picture = tmp_path / "picture.png"
+    picture = tmp_path / "new" / "picture.png"
     status, out, _ = kapps("reconstruct", trained_run, small_file, "--output", picture, "--count", 3)
     assert status == 0 and "3 images" in out
     assert cv2.imread(str(picture)).shape == (2 * (8 * 5 + 2) + 2, 3 * (12 * 5 + 2) + 2, 3)

@@ -224,3 +224,17 @@ def test_something_is_shown_before_the_first_step_which_takes_longest(tmp_path, 
     )
     assert shown[0].startswith(f"epoch 1/2  building step 1/{STEPS}")
     assert "building" not in "".join(shown[1:])
+
+
+def test_the_checkpoints_hold_the_model_to_keep(tmp_path):
+    model = make_model()
+    noisy = keras.layers.GaussianNoise(0.1)(model.input)
+    trained = keras.Model(model.input, model.layers[-1](noisy))
+    trained.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    begun = model.get_weights()[0]
+    run(tmp_path / "run", model=trained, kept=model)
+    for name in ("best.keras", "last.keras"):
+        found = keras.models.load_model(tmp_path / "run" / name)
+        assert [type(layer) for layer in found.layers] == [type(layer) for layer in model.layers]
+    np.testing.assert_array_equal(found.get_weights()[0], model.get_weights()[0])
+    assert not np.array_equal(begun, model.get_weights()[0])

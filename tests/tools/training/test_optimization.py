@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tools.errors import InputError
-from tools.training import SGD, WarmUp, make_learning_rate, make_optimizer
+from tools.training import SGD, Adam, WarmUp, make_learning_rate, make_optimizer
 
 
 def rates(schedule, steps):
@@ -87,6 +88,40 @@ def test_sgd_decays_through_the_momentum_like_the_papers(decay_vectors):
         np.testing.assert_allclose(received, expected, rtol=1e-5)
 
 
+def test_adam_decays_through_the_moments_like_pytorch():
+    generator = np.random.default_rng(0)
+    kernel, bias = (generator.normal(size=shape).astype("float32") for shape in ((3, 2), (2,)))
+    gradients = generator.normal(size=(4, 3, 2)).astype("float32")
+    model = model_with(kernel, bias)
+    optimizer = Adam(0.1, l2=0.2)
+    optimizer.exclude_from_weight_decay([model.trainable_variables[1]])
+    for gradient in gradients:
+        optimizer.apply([gradient, np.zeros(2, "float32")], model.trainable_variables)
+    # torch.optim.Adam: g <- g + decay w, then the moments of g.
+    expected, mean, square = kernel.astype("float64"), 0.0, 0.0
+    for step, gradient in enumerate(gradients, 1):
+        gradient = gradient + 0.2 * expected
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        expected = expected - 0.1 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-7)
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model.get_weights()[1], bias)
+
+
+def test_adam_decays_the_rows_of_an_embedding_too():
+    layer = keras.layers.Embedding(3, 2, embeddings_initializer="ones")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(tf.constant([1])))
+    rows = tape.gradient(loss, layer.trainable_variables)
+    assert isinstance(rows[0], tf.IndexedSlices)
+    Adam(0.1, l2=0.2).apply(rows, layer.trainable_variables)
+    np.testing.assert_allclose(layer.get_weights()[0], 0.9, rtol=1e-5)
+
+
+def test_a_linear_schedule_ends_at_0():
+    rate = make_learning_rate(0.2, steps_per_epoch=10, epochs=10, schedule="linear", warm_up_epochs=1)
+    np.testing.assert_allclose([float(rate(step)) for step in (0, 5, 10, 55, 100)], [0, 0.1, 0.2, 0.1, 0], atol=1e-7)
+
+
 def test_adamw_leaves_vectors_out_of_the_decay():
     model = model_with(np.ones((2, 2), "float32"), np.ones(2, "float32"))
     optimizer = make_optimizer("adamw", 0.1, model, weight_decay=0.5)
@@ -102,9 +137,10 @@ def test_gradients_are_clipped_together():
     np.testing.assert_allclose([model.get_weights()[0][0, 0], model.get_weights()[1][0]], [-0.6, -0.8], rtol=1e-6)
 
 
-def test_sgd_is_serialisable():
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(SGD(0.1, momentum=0.8, l2=0.3)))
-    assert (again.l2, again.momentum) == (0.3, 0.8)
+def test_both_are_serialisable():
+    for optimizer in (SGD(0.1, momentum=0.8, l2=0.3), Adam(0.1, beta_1=0.8, l2=0.3)):
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+        assert type(again) is type(optimizer) and again.get_config() == optimizer.get_config() and again.l2 == 0.3
 
 
 @pytest.mark.parametrize(

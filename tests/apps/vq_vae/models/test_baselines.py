@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,14 +12,15 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae import models
-from apps.vq_vae.baseline_evaluation import measure_baseline
-from apps.vq_vae.image_data import scaled
+from apps.vq_vae.baselines.evaluation import measure_baseline
+from apps.vq_vae.images.data import scaled
+from apps.vq_vae.images.runs import Run
 from apps.vq_vae.likelihoods import find
-from apps.vq_vae.models.baselines import MODELS
-from apps.vq_vae.runs import Run
+from apps.vq_vae.models.baselines import MODELS, log_joint, with_bound
 from tests.conformance.models import check_facts
 from tools.errors import InputError
 
+ROOT = pathlib.Path(__file__).parents[4]
 SMALL = {"hidden_units": 8, "residual_units": 4, "input_shape": (8, 12, 3), "likelihood": "gaussian"}
 KINDS = {
     "vae": (models.VAE, {"latent_channels": 3}),
@@ -28,6 +32,11 @@ def make(kind: str, **overrides) -> keras.Model:
     keras.utils.set_random_seed(0)
     constructor, own = KINDS[kind]
     return constructor(**{**SMALL, **own, **overrides})
+
+
+def trained(model: keras.Model) -> keras.Model:
+    """What is compiled and fitted."""
+    return with_bound(model, "gaussian") if model.name == "vimco" else model
 
 
 def pixels(count: int = 4, shape=(8, 12, 3)) -> np.ndarray:
@@ -46,7 +55,7 @@ def test_inference_is_without_chance(kind):
     assert outputs.shape == (4, 8, 12, 6) == (4, *model.output_shape[1:])
     np.testing.assert_array_equal(model(images), outputs)
     np.testing.assert_allclose(model(images[1:2])[0], outputs[1], atol=1e-5)
-    drawn = model(images, training=True)
+    drawn = trained(model)(images, training=True)
     assert drawn.shape == outputs.shape and not np.allclose(drawn, outputs)
 
 
@@ -55,8 +64,9 @@ def test_every_weight_has_a_gradient_and_files_keep_the_model(kind, tmp_path):
     model, images = make(kind), scaled(pixels())
     likelihood = find("gaussian")
     with tf.GradientTape() as tape:
-        outputs = model(images, training=True)
-        loss = tf.add_n(model.losses)
+        fitted = trained(model)
+        outputs = fitted(images, training=True)
+        loss = tf.add_n(fitted.losses)
         if kind == "vae":
             loss += tf.reduce_mean(likelihood.loss(images, outputs, 1.0))
     for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
@@ -67,21 +77,34 @@ def test_every_weight_has_a_gradient_and_files_keep_the_model(kind, tmp_path):
     np.testing.assert_array_equal(again(images), model(images))
 
 
+def test_a_file_of_vimco_needs_the_layers_alone(tmp_path):
+    model = make("vimco")
+    trained(model).compile("adam")
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import sys, keras, keras_layers; keras.models.load_model(sys.argv[1], compile=False);"
+        "assert not any(name.partition('.')[0] == 'apps' for name in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model.keras")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_loss_of_vimco_outside_of_training_is_that_of_the_most_probable_codes():
-    model, images = make("vimco"), scaled(pixels())
+    model, images = trained(make("vimco")), scaled(pixels())
     outputs = model(images, training=False)
     log_p = find("gaussian").log_probability(images, outputs) - 6 * math.log(5)
     np.testing.assert_allclose(model.losses[0], -np.mean(log_p) / (8 * 12 * 3), rtol=1e-5)
 
 
 def test_samples_of_vimco_meet_their_own_images():
-    bound = models.baselines.MultiSampleBound("gaussian", 0.0)
     images = scaled(np.stack([np.zeros((4, 4, 1), "uint8"), np.full((4, 4, 1), 255, "uint8")]))
     outputs = np.concatenate([np.repeat(images, 3, axis=0), np.full((6, 4, 4, 1), -4.0)], axis=-1).astype("float32")
-    log_p = bound.log_joint(images, outputs, 3)
-    expected = find("gaussian").log_probability(images, outputs[::3])
+    likelihood = find("gaussian")
+    log_p = log_joint(likelihood, images, outputs, 3, prior=2.0)
+    expected = likelihood.log_probability(images, outputs[::3]) - 2.0
     np.testing.assert_allclose(log_p, np.repeat(expected[:, None], 3, axis=1), rtol=1e-5)
-    wrong = bound.log_joint(images[::-1], outputs, 3)
+    wrong = log_joint(likelihood, images[::-1], outputs, 3, prior=2.0)
     assert np.all(wrong < log_p)
 
 

@@ -92,7 +92,7 @@ def test_odd_levels_of_scalar_codes_do_not_start_dead():
     ["ema", pytest.param("gradient", marks=pytest.mark.slow), pytest.param("categorical", marks=pytest.mark.slow)],
 )
 def test_training_lowers_the_loss_and_moves_the_code_book(variant):
-    from apps.vq_vae.image_training import compile_model
+    from apps.vq_vae.images.training import compile_model
 
     model, inputs = make(variant), images(64) ** 3
     compile_model(model, find(VARIANTS[variant].get("likelihood", "mse")), float(inputs.var()), 3e-3)

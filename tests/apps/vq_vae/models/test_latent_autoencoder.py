@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from apps.vq_vae import models
-from apps.vq_vae.prior import compile_prior, evaluate_prior
+from apps.vq_vae.prior.evaluation import compile_prior, evaluate_prior
 from tests.conformance.models import check_facts, randomise
 from tools.errors import InputError
 from tools.sampling import Sampler

@@ -1,0 +1,1 @@
+"""VQ-VAE of audio: data, training, measures, generation, conversion, export."""

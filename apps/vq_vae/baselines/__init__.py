@@ -1,0 +1,1 @@
+"""VAE and VIMCO beside the VQ-VAE."""

@@ -1,0 +1,1 @@
+"""VQ-VAE, VAE and VIMCO of images: data, training, measures, export."""

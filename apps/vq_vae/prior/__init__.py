@@ -1,0 +1,1 @@
+"""Priors over codes: training, measures, sampling, export."""

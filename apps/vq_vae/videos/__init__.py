@@ -1,0 +1,1 @@
+"""Clips: data, their codes, and prediction in the latent space."""
