@@ -95,6 +95,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=pathlib.Path, help="a folder that prepare wrote, to pre-train on")
     parser.add_argument("target", type=pathlib.Path, help="another, to fine-tune and measure on")
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="FOLDER", help="for all runs; goes on")
+    parser.add_argument(
+        "--encoders",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="of pre-trainings that other targets share (default: --output)",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... (default 5)")
     parser.add_argument("--forms", type=words, default=tuple(FORMS), help=f"of {', '.join(FORMS)} (default all)")
     parser.add_argument("--initial-norm", type=float, default=0.1, help="mean norm of the vectors (default 0.1)")
@@ -122,6 +128,7 @@ def run_comparison(options: argparse.Namespace) -> None:
         options.initial_norm,
         _given(FINETUNE, options),
         _pretrain(options),
+        encoders=options.encoders,
     )
     # Seed by seed, so that an interrupted comparison is a whole one of fewer seeds.
     for seed in range(options.seeds):
@@ -150,6 +157,7 @@ class Comparison:
         initial_norm: mean norm of the vectors to begin with.
         finetune: fields of `TrainingConfig` that are not the default.
         pretrain: fields of `PretrainingConfig` that are not the default.
+        encoders: of the pre-trainings, to share them with comparisons on other targets; None for `folder`.
 
     Raises:
         InputError: if source and target are one, the target has no stored negatives, or the folder holds a comparison
@@ -164,6 +172,7 @@ class Comparison:
         initial_norm: float,
         finetune: dict[str, Any],
         pretrain: dict[str, Any],
+        encoders: pathlib.Path | None = None,
     ):
         from apps.pcrec.data.prepared import read_prepared
         from tools.files import read_json
@@ -185,6 +194,7 @@ class Comparison:
             "pretrain": pretrain,
         }
         self.folder = open_run(folder, described, resume=(folder / "config.json").exists())
+        self.encoders = encoders or self.folder
         self._path = self.folder / "results.json"
         self._results: dict[str, dict[str, Any]] = read_json(self._path) if self._path.exists() else {}
 
@@ -229,7 +239,7 @@ class Comparison:
         if ENCODERS[encoder] is None:
             model = make_encoder(config)
         else:
-            run_folder = self.folder / f"encoder_{encoder}_{seed}"
+            run_folder = self.encoders / f"encoder_{encoder}_{seed}"
             print(f"encoder {encoder}, seed {seed}", file=sys.stderr, flush=True)
             pretrain(config, run_folder, resume=run_folder.exists())
             model = load_pretrained(run_folder).encoder

@@ -89,6 +89,19 @@ def test_more_seeds_go_on_where_it_stopped(compared, source, prepared, capsys):
     assert all(name in table for name in rows) and "p " in table
 
 
+def test_targets_share_encoders(compared, source, prepared, tmp_path):
+    written = (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns
+    flags = ("--encoders", compared, "--seeds", 1, "--forms", "not_fine_tuned")
+    assert call(source, prepared.path, tmp_path / "other", *flags) == 0
+    assert (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns == written
+    assert not (tmp_path / "other" / "encoder_walk_0").exists()
+    found, known = (
+        json.loads((folder / "results.json").read_text())["not_fine_tuned"]["0"]
+        for folder in (tmp_path / "other", compared)
+    )
+    assert found == known
+
+
 def test_what_is_refused(compared, source, prepared, tmp_path, capsys):
     for arguments, words in (
         ((source, source, tmp_path / "a"), "another prepared folder as target"),
