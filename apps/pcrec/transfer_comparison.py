@@ -50,11 +50,12 @@ class Form:
 
 
 BASELINE = "scratch"
+PRETRAINED = "pretrained"
 FORMS: dict[str, Form] = {
     "popularity": Form("popularity", seeded=False),
     "ease": Form("ease", seeded=False),
     BASELINE: Form(),
-    "pretrained": Form(encoder="walk"),
+    PRETRAINED: Form(encoder="walk"),
     "not_fine_tuned": Form(encoder="walk", fine_tuned=False),
     "centred": Form(encoder="walk", initial_form="centred"),
     "random_same_norm": Form(encoder="walk", initial_form="random"),
@@ -247,7 +248,10 @@ class Comparison:
         return path
 
     def document(self) -> dict[str, Any]:
-        """Means over the seeds of what is done, and the differences from `BASELINE` over the seeds of both."""
+        """Means over the seeds of what is done, and the differences from `BASELINE` and `PRETRAINED` over common seeds.
+
+        The first tells whether a form helps; the second whether what helps is what the encoder learned.
+        """
         import numpy as np
 
         rows = {}
@@ -257,18 +261,19 @@ class Comparison:
                 measure: float(np.mean([one[measure] for one in seeds.values()]))
                 for measure in next(iter(seeds.values()))
             }
-            rows[name] = {"seeds": sorted(map(int, seeds)), "measures": means, "against_scratch": self._against(name)}
+            tests = {f"against_{other}": self._against(name, other) for other in (BASELINE, PRETRAINED)}
+            rows[name] = {"seeds": sorted(map(int, seeds)), "measures": means, **tests}
         return {"source": str(self.source.path), "target": str(self.target.path), "forms": rows}
 
-    def _against(self, name: str) -> dict[str, Any]:
+    def _against(self, name: str, reference: str) -> dict[str, Any]:
         """The paired t-test over the seeds of each shown measure; nothing with fewer than two seeds of both."""
         from apps.pcrec.statistics import paired_over_seeds
 
-        own, other = self._results[name], self._results.get(BASELINE, {})
+        own, other = self._results[name], self._results.get(reference, {})
         common = sorted(set(own) & set(other)) if FORMS[name].seeded else sorted(other)
-        if name == BASELINE or len(common) < 2:
+        if name == reference or len(common) < 2:
             return {}
-        # What does not depend on the seed is one value beside each seed of the baseline.
+        # What does not depend on the seed is one value beside each seed of the reference.
         at = {seed: own[seed] if FORMS[name].seeded else own["0"] for seed in common}
         return {
             measure: paired_over_seeds(
@@ -282,10 +287,10 @@ def text(document: dict[str, Any]) -> str:
     """The table for a person."""
     rows = []
     for name, row in document["forms"].items():
-        test = row["against_scratch"].get("full ndcg@10")
-        difference = f"{test['difference']:+.4f} (p {test['p']:.2g})" if test else ""
-        rows.append([name, len(row["seeds"]), *(f"{row['measures'][one]:.4f}" for one in SHOWN), difference])
-    header = ["form", "seeds", *SHOWN, f"full ndcg@10 less {BASELINE}"]
+        tests = [row[f"against_{other}"].get("full ndcg@10") for other in (BASELINE, PRETRAINED)]
+        differences = [f"{test['difference']:+.4f} (p {test['p']:.2g})" if test else "" for test in tests]
+        rows.append([name, len(row["seeds"]), *(f"{row['measures'][one]:.4f}" for one in SHOWN), *differences])
+    header = ["form", "seeds", *SHOWN, *(f"full ndcg@10 less {other}" for other in (BASELINE, PRETRAINED))]
     return f"from {document['source']} to {document['target']}\n\n{table(rows, header)}"
 
 
