@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -84,4 +85,7 @@ class Registry:
         except TypeError as error:
             if "unexpected keyword argument" not in str(error):
                 raise
-            raise InputError(f"Model {name!r}: {error}.") from error
+            known = inspect.signature(info.constructor).parameters
+            wrong = sorted(set(overrides) - set(known))
+            received = ", ".join(wrong) if wrong else str(error)
+            raise InputError(f"Expected arguments of {name!r}: {', '.join(known)}. Received {received}.") from error

@@ -11,6 +11,7 @@ from apps.vq_vae.audio.data import Recordings, speaker_numbers
 from apps.vq_vae.audio.generation import check_sampling, write_regenerated
 from apps.vq_vae.audio.judges import judged, train_judge
 from apps.vq_vae.audio.runs import AudioRun, tell
+from apps.vq_vae.images.data import evenly
 from keras_layers import mu_law_decode, mu_law_encode
 from tools.errors import InputError
 from tools.files import write_json
@@ -49,9 +50,7 @@ def judge_conversion(
     if count is not None:
         if count < 1:
             raise InputError(f"Expected count to be at least 1. Received {count}.")
-        recordings = recordings.take(
-            np.linspace(0, len(recordings) - 1, min(count, len(recordings))).round().astype(int)
-        )
+        recordings = recordings.take(evenly(len(recordings), count))
     own = speaker_numbers(recordings, run.speakers, "the recordings to convert")
     columns = ["speakers"] + (["labels"] if training.labels and recordings.labels else [])
     judges = {}

@@ -24,14 +24,18 @@ import tensorflow as tf
 
 from apps.vq_vae.audio.data import Recordings, padded
 from apps.vq_vae.audio.runs import AudioRun
+from apps.vq_vae.images.data import evenly
 from apps.vq_vae.models import info
-from apps.vq_vae.models.audio_autoencoder import factor_of
+from apps.vq_vae.models.audio_autoencoder import LEVELS, factor_of
 from apps.vq_vae.runs import APPLICATION
+from keras_layers import mu_law_encode
 from tools.errors import InputError
 from tools.saved_model import Published, Signature, publish
 
 # Of int8, for its ranges.
 REPRESENTATIVE = 64
+# What a sample of 1.0 is in 16 bits, one above the largest.
+PCM = 2**15
 
 
 def export(
@@ -143,12 +147,37 @@ def _card(run: AudioRun, samples: int) -> dict[str, Any]:
 # === LiteRT ===
 
 
+@keras.saving.register_keras_serializable(package="kapps")
+class LevelsOfPCM(keras.layers.Layer):
+    """Mu-law levels, int32, of 16-bit samples, int32 from -32,768 to 32,767, by a table.
+
+    Quantised to int8 the formula would see 256 values of a sample, a handful of them where speech is; a table of the
+    65,536 stays exact.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._table = mu_law_encode(np.arange(-PCM, PCM, dtype="float32") / PCM, LEVELS)
+
+    def call(self, pcm: Any) -> Any:
+        return keras.ops.take(self._table, pcm + PCM, axis=0)
+
+    def compute_output_spec(self, pcm: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(pcm.shape, dtype="int32")
+
+
 def lite_encoder(run: AudioRun, samples: int) -> keras.Model:
-    """Waveforms, float32 (batch, samples) between -1 and 1, to codes."""
-    waveform = keras.Input((samples,), name="waveform")
+    """16-bit samples, int32 (batch, samples), to codes."""
+    pcm = keras.Input((samples,), name="pcm", dtype="int32")
+    latents = run.model.get_layer("encoder")(LevelsOfPCM(name="mu_law")(pcm))
     # An identity, to give the output its name.
-    codes = keras.layers.Identity(name="codes", dtype="int32")(run.encoder(waveform))
-    return keras.Model(waveform, {"codes": codes}, name="vq_vae_audio_encoder")
+    codes = keras.layers.Identity(name="codes", dtype="int32")(run.model.get_layer("quantizer").encode(latents))
+    return keras.Model(pcm, {"codes": codes}, name="vq_vae_audio_encoder")
+
+
+def pcm_of(waveform: np.ndarray) -> np.ndarray:
+    """The 16-bit samples of waveforms between -1 and 1, int32."""
+    return np.clip(np.round(waveform * PCM), -PCM, PCM - 1).astype("int32")
 
 
 def export_lite(
@@ -176,7 +205,7 @@ def export_lite(
     from tools.lite import convert
 
     samples = samples_of(run, seconds)
-    rows = np.linspace(0, len(recordings) - 1, min(REPRESENTATIVE, len(recordings))).round().astype(int)
+    rows = evenly(len(recordings), REPRESENTATIVE)
     path = folder / f"{name}_encoder_{precision}.tflite"
     folder.mkdir(exist_ok=True)
     tell(f"encoder, {precision}")
@@ -184,7 +213,7 @@ def export_lite(
         lite_encoder(run, samples),
         path,
         precision=precision,
-        representative=pieces(recordings.take(rows), samples),
+        representative=pcm_of(pieces(recordings.take(rows), samples)),
         rewrite=False,
         tell=tell,
     )

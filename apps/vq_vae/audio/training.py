@@ -27,6 +27,7 @@ from apps.vq_vae.audio.runs import AudioRun, tell
 from apps.vq_vae.logs import WithoutQuantizer
 from apps.vq_vae.models.audio_autoencoder import factor_of
 from apps.vq_vae.runs import APPLICATION, AUDIO, SUMMARY, load_checkpoint
+from apps.vq_vae.schedule import check_schedule
 from keras_layers import CodebookGuard
 from tools.errors import InputError
 from tools.figures import draw_curves
@@ -134,17 +135,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
 
 def check(config: TrainingConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
-    for name in ("segment", "steps", "steps_per_epoch", "batch_size", "validation_recordings"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
-    if config.steps % config.steps_per_epoch:
-        raise InputError(
-            f"Expected steps to be a multiple of steps_per_epoch, {config.steps_per_epoch}. Received {config.steps}."
-        )
-    if not 0 < config.learning_rate < float("inf"):
-        raise InputError(f"Expected learning_rate to be above 0. Received {config.learning_rate}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    check_schedule(config, ("segment", "validation_recordings"))
     own = sorted({"input_shape", "classes", "name"} & set(config.overrides))
     if own:
         raise InputError(f"Expected overrides without {own[0]}, which the recordings or a flag decide. Received one.")

@@ -179,7 +179,12 @@ def variance(images: np.ndarray) -> float:
 
 def spread(images: np.ndarray, count: int) -> np.ndarray:
     """At most `count` images, at even distances: the first ones of a folder of class folders are all of one class."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+    return images[evenly(len(images), count)]
+
+
+def evenly(total: int, most: int) -> np.ndarray:
+    """At most `most` numbers of `total` things, at even distances, the first and the last among them."""
+    return np.linspace(0, total - 1, min(most, total)).round().astype(int)
 
 
 def scaled(images: Any) -> Any:

@@ -21,6 +21,7 @@ from apps.vq_vae.likelihoods import LIKELIHOODS, Likelihood, Mse, find, normalis
 from apps.vq_vae.logs import WithoutQuantizer
 from apps.vq_vae.models.baselines import with_bound
 from apps.vq_vae.runs import APPLICATION, SUMMARY, load_checkpoint
+from apps.vq_vae.schedule import check_schedule
 from keras_layers import CodebookGuard
 from tools.errors import InputError
 from tools.figures import draw_curves
@@ -113,17 +114,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, resume: bool = 
 
 def check(config: TrainingConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
-    for name in ("steps", "steps_per_epoch", "batch_size", "validation_images"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
-    if config.steps % config.steps_per_epoch:
-        raise InputError(
-            f"Expected steps to be a multiple of steps_per_epoch, {config.steps_per_epoch}. Received {config.steps}."
-        )
-    if not 0 < config.learning_rate < float("inf"):
-        raise InputError(f"Expected learning_rate to be above 0. Received {config.learning_rate}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    check_schedule(config, ("validation_images",))
     if config.likelihood not in LIKELIHOODS:
         find(config.likelihood)
     own = sorted({"input_shape", "likelihood", "name"} & set(config.overrides))

@@ -16,6 +16,7 @@ from apps.vq_vae.prior.code_sets import CodeSet, batches, validation_batches
 from apps.vq_vae.prior.evaluation import check_codes, compile_prior, evaluate_prior
 from apps.vq_vae.prior.runs import PRIOR, REPORT, check_one_code, digest_of
 from apps.vq_vae.runs import APPLICATION, load_checkpoint
+from apps.vq_vae.schedule import check_schedule
 from tools.errors import InputError
 from tools.figures import draw_curves
 from tools.files import read_json, write_json
@@ -139,17 +140,7 @@ def train(config: PriorConfig, run_folder: str | os.PathLike, resume: bool = Fal
 
 def check(config: PriorConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
-    for name in ("steps", "steps_per_epoch", "batch_size", "validation_examples", "window"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
-    if config.steps % config.steps_per_epoch:
-        raise InputError(
-            f"Expected steps to be a multiple of steps_per_epoch, {config.steps_per_epoch}. Received {config.steps}."
-        )
-    if not 0 < config.learning_rate < float("inf"):
-        raise InputError(f"Expected learning_rate to be above 0. Received {config.learning_rate}.")
-    if config.seed < 0:
-        raise InputError(f"Expected seed to be 0 or more. Received {config.seed}.")
+    check_schedule(config, ("validation_examples", "window"))
     own = sorted(set(DECIDED) & set(config.overrides))
     if own:
         raise InputError(f"Expected overrides without {own[0]}, which the codes decide. Received one.")

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from apps.vq_vae.audio.evaluation import encode
-from apps.vq_vae.audio.export import export, export_lite, samples_of, signatures
+from apps.vq_vae.audio.export import LevelsOfPCM, export, export_lite, lite_encoder, pcm_of, samples_of, signatures
 from apps.vq_vae.audio.generation import WaveformSampler
 from apps.vq_vae.audio.runs import load_run
+from keras_layers import mu_law_encode
 from tools.errors import InputError
 from tools.saved_model.signatures import serving_function
 
@@ -58,6 +59,16 @@ def test_a_waveform_that_is_not_finite_has_no_codes(run):
         sound[0, 3] = wrong
         with pytest.raises(tf.errors.InvalidArgumentError, match="Expected finite values in 'waveform'"):
             serve({"waveform": tf.constant(sound)})
+
+
+def test_the_table_of_16_bit_samples_is_exact(run):
+    pcm = np.arange(-(2**15), 2**15, dtype="int32")
+    np.testing.assert_array_equal(LevelsOfPCM()(pcm), mu_law_encode(pcm.astype("float32") / 2**15))
+    waveform = np.array([-1.0, -0.5, 0.0, 0.25, 1.0], "float32")
+    assert pcm_of(waveform).tolist() == [-32768, -16384, 0, 8192, 32767]
+    sound = np.round(2**14 * np.sin(np.arange(16))).astype("int32")[None]
+    codes = lite_encoder(run, 16)(sound)["codes"]
+    np.testing.assert_array_equal(codes, encode(run, sound.astype("float32") / 2**15))
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_images_of_two_channels(small_images, small_overrides, tmp_path):
         ({"overrides": {"likelihood": "mse"}}, "overrides without likelihood"),
         ({"overrides": {"codes": 0}}, "`codes` to be a positive integer"),
         ({"overrides": {"strides": (3,)}}, "multiples of 3"),
-        ({"overrides": {"colour": 1}}, "unexpected keyword argument"),
+        ({"overrides": {"colour": 1}}, "quantizer_options, likelihood, input_shape, classes, name. Received colour"),
     ],
 )
 def test_bad_configurations_are_one_line(changes, words, small_file, tmp_path):

@@ -164,7 +164,7 @@ def test_runs_that_are_none_of_a_prior(prior_run, trained_run, prior_config, tmp
         ({"model": "latent_vq_vae"}, "a prior, a model of codes. Received 'latent_vq_vae'"),
         ({"model": "transformer"}, "the model name to be one of"),
         ({"overrides": {"codes": 4}}, "overrides without codes"),
-        ({"overrides": {"colour": 1}}, "unexpected keyword argument"),
+        ({"overrides": {"colour": 1}}, "Received colour"),
         ({"classes": False, "labels": "labels.idx1"}, "only for a prior that knows classes"),
         ({"validation_labels": "labels.idx1"}, "validation_labels only beside validation"),
         ({"labels": "none.idx1"}, "none.idx1: no such file"),
