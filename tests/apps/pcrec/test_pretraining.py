@@ -102,7 +102,7 @@ def test_pretrain_embed_and_finetune(kapps, prepared, target, tmp_path):
     assert status == 0 and "own pair found first" in out
     file = tmp_path / "nodes.npz"
     status, out, _ = kapps("embed", tmp_path / "encoder", target.path, "--output", file, "--json")
-    assert status == 0 and json.loads(out)["trained"] is True
+    assert status == 0 and json.loads(out)["trained"] is True and 0 < json.loads(out)["degree_explained"] <= 1
     flags = ["--initial", file, "--initial-norm", 0.1, "--epochs", 1, "--batch-size", 32]
     status, out, err = kapps("finetune", target.path, "--output", tmp_path / "warm", *flags)
     assert status == 0, err
