@@ -80,7 +80,7 @@ def run_embed(options: argparse.Namespace) -> None:
     import numpy as np
 
     from apps.pcrec.data.prepared import read_prepared
-    from apps.pcrec.initial import write_vectors
+    from apps.pcrec.initial import degree_explained, degrees_of, write_vectors
     from apps.pcrec.pretraining import load_pretrained, make_encoder, node_vectors
 
     pretrained, target = load_pretrained(options.run_folder), read_prepared(options.prepared)
@@ -101,11 +101,13 @@ def run_embed(options: argparse.Namespace) -> None:
         "items": len(item),
         "channels": user.shape[1],
         "norm_of_the_mean": round(float(np.linalg.norm(mean)), 4),
+        "degree_explained": round(degree_explained(user, item, degrees_of(target)), 4),
         "trained": not untrained,
     }
     print_result(
         options,
         document,
         f"wrote {options.output}: vectors of {len(user):,} users and {len(item):,} items; their mean has the norm "
-        f"{document['norm_of_the_mean']:g}",
+        f"{document['norm_of_the_mean']:g}, and a linear map of them tells {document['degree_explained']:g} of the "
+        "variance of the logarithm of the degree",
     )

@@ -20,7 +20,7 @@ import numpy as np
 from apps.pcrec.data.prepared import APPLICATION, Prepared, read_prepared
 from apps.pcrec.models.gin import ContrastivePretraining, GINEncoder
 from apps.pcrec.sampling.graph import Graph
-from apps.pcrec.sampling.stream import embed, pair_dataset
+from apps.pcrec.sampling.stream import embed, one_thread, pair_dataset
 from apps.pcrec.sampling.views import ViewSampler
 from keras_layers import losses
 from tools.errors import InputError
@@ -129,15 +129,16 @@ def pretrain(config: PretrainingConfig, run_folder: str | os.PathLike, *, resume
         first, steps = done * config.steps_per_epoch, (config.epochs - done) * config.steps_per_epoch
         return pair_dataset(sampler, batch_size=config.batch_size, steps=steps, seed=config.seed, first_step=first)
 
-    history = fit(
-        model,
-        remaining,
-        steps_per_epoch=config.steps_per_epoch,
-        epochs=config.epochs,
-        run_folder=folder,
-        monitor="loss",
-        resume=resume,
-    ).history
+    with one_thread():
+        history = fit(
+            model,
+            remaining,
+            steps_per_epoch=config.steps_per_epoch,
+            epochs=config.epochs,
+            run_folder=folder,
+            monitor="loss",
+            resume=resume,
+        ).history
     with replacing(folder / ENCODER) as partial:
         encoder.save(partial)
     report = {

@@ -50,11 +50,12 @@ class Form:
 
 
 BASELINE = "scratch"
+PRETRAINED = "pretrained"
 FORMS: dict[str, Form] = {
     "popularity": Form("popularity", seeded=False),
     "ease": Form("ease", seeded=False),
     BASELINE: Form(),
-    "pretrained": Form(encoder="walk"),
+    PRETRAINED: Form(encoder="walk"),
     "not_fine_tuned": Form(encoder="walk", fine_tuned=False),
     "centred": Form(encoder="walk", initial_form="centred"),
     "random_same_norm": Form(encoder="walk", initial_form="random"),
@@ -95,6 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=pathlib.Path, help="a folder that prepare wrote, to pre-train on")
     parser.add_argument("target", type=pathlib.Path, help="another, to fine-tune and measure on")
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="FOLDER", help="for all runs; goes on")
+    parser.add_argument(
+        "--encoders",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="of pre-trainings that other targets share (default: --output)",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... (default 5)")
     parser.add_argument("--forms", type=words, default=tuple(FORMS), help=f"of {', '.join(FORMS)} (default all)")
     parser.add_argument("--initial-norm", type=float, default=0.1, help="mean norm of the vectors (default 0.1)")
@@ -122,6 +129,7 @@ def run_comparison(options: argparse.Namespace) -> None:
         options.initial_norm,
         _given(FINETUNE, options),
         _pretrain(options),
+        encoders=options.encoders,
     )
     # Seed by seed, so that an interrupted comparison is a whole one of fewer seeds.
     for seed in range(options.seeds):
@@ -150,6 +158,7 @@ class Comparison:
         initial_norm: mean norm of the vectors to begin with.
         finetune: fields of `TrainingConfig` that are not the default.
         pretrain: fields of `PretrainingConfig` that are not the default.
+        encoders: of the pre-trainings, to share them with comparisons on other targets; None for `folder`.
 
     Raises:
         InputError: if source and target are one, the target has no stored negatives, or the folder holds a comparison
@@ -164,6 +173,7 @@ class Comparison:
         initial_norm: float,
         finetune: dict[str, Any],
         pretrain: dict[str, Any],
+        encoders: pathlib.Path | None = None,
     ):
         from apps.pcrec.data.prepared import read_prepared
         from tools.files import read_json
@@ -185,6 +195,7 @@ class Comparison:
             "pretrain": pretrain,
         }
         self.folder = open_run(folder, described, resume=(folder / "config.json").exists())
+        self.encoders = encoders or self.folder
         self._path = self.folder / "results.json"
         self._results: dict[str, dict[str, Any]] = read_json(self._path) if self._path.exists() else {}
 
@@ -229,7 +240,7 @@ class Comparison:
         if ENCODERS[encoder] is None:
             model = make_encoder(config)
         else:
-            run_folder = self.folder / f"encoder_{encoder}_{seed}"
+            run_folder = self.encoders / f"encoder_{encoder}_{seed}"
             print(f"encoder {encoder}, seed {seed}", file=sys.stderr, flush=True)
             pretrain(config, run_folder, resume=run_folder.exists())
             model = load_pretrained(run_folder).encoder
@@ -237,7 +248,10 @@ class Comparison:
         return path
 
     def document(self) -> dict[str, Any]:
-        """Means over the seeds of what is done, and the differences from `BASELINE` over the seeds of both."""
+        """Means over the seeds of what is done, and the differences from `BASELINE` and `PRETRAINED` over common seeds.
+
+        The first tells whether a form helps; the second whether what helps is what the encoder learned.
+        """
         import numpy as np
 
         rows = {}
@@ -247,18 +261,19 @@ class Comparison:
                 measure: float(np.mean([one[measure] for one in seeds.values()]))
                 for measure in next(iter(seeds.values()))
             }
-            rows[name] = {"seeds": sorted(map(int, seeds)), "measures": means, "against_scratch": self._against(name)}
+            tests = {f"against_{other}": self._against(name, other) for other in (BASELINE, PRETRAINED)}
+            rows[name] = {"seeds": sorted(map(int, seeds)), "measures": means, **tests}
         return {"source": str(self.source.path), "target": str(self.target.path), "forms": rows}
 
-    def _against(self, name: str) -> dict[str, Any]:
+    def _against(self, name: str, reference: str) -> dict[str, Any]:
         """The paired t-test over the seeds of each shown measure; nothing with fewer than two seeds of both."""
         from apps.pcrec.statistics import paired_over_seeds
 
-        own, other = self._results[name], self._results.get(BASELINE, {})
+        own, other = self._results[name], self._results.get(reference, {})
         common = sorted(set(own) & set(other)) if FORMS[name].seeded else sorted(other)
-        if name == BASELINE or len(common) < 2:
+        if name == reference or len(common) < 2:
             return {}
-        # What does not depend on the seed is one value beside each seed of the baseline.
+        # What does not depend on the seed is one value beside each seed of the reference.
         at = {seed: own[seed] if FORMS[name].seeded else own["0"] for seed in common}
         return {
             measure: paired_over_seeds(
@@ -272,10 +287,10 @@ def text(document: dict[str, Any]) -> str:
     """The table for a person."""
     rows = []
     for name, row in document["forms"].items():
-        test = row["against_scratch"].get("full ndcg@10")
-        difference = f"{test['difference']:+.4f} (p {test['p']:.2g})" if test else ""
-        rows.append([name, len(row["seeds"]), *(f"{row['measures'][one]:.4f}" for one in SHOWN), difference])
-    header = ["form", "seeds", *SHOWN, f"full ndcg@10 less {BASELINE}"]
+        tests = [row[f"against_{other}"].get("full ndcg@10") for other in (BASELINE, PRETRAINED)]
+        differences = [f"{test['difference']:+.4f} (p {test['p']:.2g})" if test else "" for test in tests]
+        rows.append([name, len(row["seeds"]), *(f"{row['measures'][one]:.4f}" for one in SHOWN), *differences])
+    header = ["form", "seeds", *SHOWN, *(f"full ndcg@10 less {other}" for other in (BASELINE, PRETRAINED))]
     return f"from {document['source']} to {document['target']}\n\n{table(rows, header)}"
 
 

@@ -37,6 +37,9 @@ def GINEncoder(
 ) -> keras.Model:
     """GCC's encoder: from the subgraph around a node to a vector of norm 1.
 
+    GCC's code normalises and rectifies the output of a convolution twice in a row; here it is done once, as in the
+    paper of GIN.
+
     ```
     positions, degrees -> embedding, seeds --> GINConv --> ... --> GINConv
             |                                     |                   |

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+import threadpoolctl
 
 from apps.pcrec.sampling.views import ViewSampler
 from tools.errors import InputError
 
 _PARTS = {"positions": tf.float32, "degrees": tf.int32, "seeds": tf.float32, "edges": tf.int32, "graphs": tf.int32}
+
+
+def one_thread() -> contextlib.AbstractContextManager[Any]:
+    """A context in which NumPy's linear algebra uses one thread; to be entered where views are made.
+
+    The matrices of a view are too small to be shared: threads that wait for each other take several times the processor
+    time, and on a busy machine twenty times. Of workers that make views at once each has a thread anyway.
+    """
+    return threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 
 def pair_dataset(
@@ -115,7 +126,8 @@ def embed(
         batches = view_dataset(sampler, nodes, batch_size=batch_size, seed=own_seed, workers=workers)
         if progress is not None:
             batches = progress(batches, len(batches), f"view {number + 1} of {views}")
-        rows = [predict(inputs).numpy() for inputs in batches]
+        with one_thread():
+            rows = [predict(inputs).numpy() for inputs in batches]
         vectors = np.concatenate(rows) if rows else np.zeros((0, encoder.output_shape[-1]), np.float32)
         total = vectors if total is None else total + vectors
     return total / np.float32(views)

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from apps.pcrec.data.preparing import PrepareConfig, prepare
 from apps.pcrec.pretraining import PretrainingConfig, load_pretrained, node_vectors, pretrain
+from apps.pcrec.sampling import ViewSampler
 from tools.errors import InputError
 
 SMALL = {
@@ -44,6 +46,19 @@ def test_the_report_tells_the_graph_and_the_task(encoder_run):
     report = json.loads((encoder_run / "report.json").read_text())
     assert report["nodes"] == 70 and report["pairs"] == 64 and len(report["loss"]) == 2
     assert np.isfinite(report["loss"]).all() and 0 <= report["accuracy"][-1] <= 1
+
+
+def test_views_are_made_with_one_thread(prepared, tmp_path, monkeypatch):
+    seen, pair = [], ViewSampler.pair
+
+    def watched(self, seeds, rng):
+        seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return pair(self, seeds, rng)
+
+    monkeypatch.setattr(ViewSampler, "pair", watched)
+    with threadpool_limits(limits=2, user_api="blas"):
+        pretrain(PretrainingConfig(prepared=str(prepared.path), **SMALL), tmp_path / "run")
+    assert set(seen) == {1}
 
 
 def test_an_interrupted_pretraining_ends_as_a_whole_one(prepared, encoder_run, tmp_path):
@@ -87,7 +102,7 @@ def test_pretrain_embed_and_finetune(kapps, prepared, target, tmp_path):
     assert status == 0 and "own pair found first" in out
     file = tmp_path / "nodes.npz"
     status, out, _ = kapps("embed", tmp_path / "encoder", target.path, "--output", file, "--json")
-    assert status == 0 and json.loads(out)["trained"] is True
+    assert status == 0 and json.loads(out)["trained"] is True and 0 < json.loads(out)["degree_explained"] <= 1
     flags = ["--initial", file, "--initial-norm", 0.1, "--epochs", 1, "--batch-size", 32]
     status, out, err = kapps("finetune", target.path, "--output", tmp_path / "warm", *flags)
     assert status == 0, err

@@ -193,6 +193,22 @@ def test_forms(prepared, vectors):
     np.testing.assert_allclose(centred[1] - centred[0], user[1] - user[0], atol=1e-6)
 
 
+def test_how_much_vectors_tell_of_the_degree():
+    rng = np.random.default_rng(0)
+    degrees = rng.integers(1, 50, 200), rng.integers(1, 50, 300)
+    told, noise = np.log1p(np.concatenate(degrees)), rng.standard_normal((500, 2))
+
+    def explained(column, counts=degrees):
+        vectors = np.stack([column + noise[:, 0], 3 * noise[:, 0] + 2], axis=1)
+        return initial.degree_explained(vectors[:200], vectors[200:], counts)
+
+    assert explained(told) == pytest.approx(1.0)
+    assert explained(noise[:, 1]) < 0.02
+    # Noise of the same variance hides half of it.
+    assert explained(told + noise[:, 1] * told.std()) == pytest.approx(0.5, abs=0.06)
+    assert explained(told, (np.full(200, 7), np.full(300, 7))) == 0
+
+
 def test_the_form_of_degrees_knows_the_degree_alone(prepared, vectors):
     _, user, item = vectors
     degrees = initial.degrees_of(prepared)

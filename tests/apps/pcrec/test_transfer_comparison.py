@@ -84,9 +84,25 @@ def test_more_seeds_go_on_where_it_stopped(compared, source, prepared, capsys):
     assert found["p"] == pytest.approx(scipy.stats.ttest_rel(own, other).pvalue)
     fixed = rows["popularity"]["against_scratch"]["full ndcg@10"]["difference"]
     assert fixed == pytest.approx(results["popularity"]["0"]["full ndcg@10"] - np.mean(other))
-    assert rows["scratch"]["against_scratch"] == {}
+    assert rows["scratch"]["against_scratch"] == {} and rows["pretrained"]["against_pretrained"] == {}
+    turned = rows["scratch"]["against_pretrained"]["full ndcg@10"]
+    assert turned["difference"] == pytest.approx(-found["difference"]) and turned["p"] == pytest.approx(found["p"])
+    assert rows["shuffled"]["against_pretrained"] == {}
     table = comparison.text(document)
-    assert all(name in table for name in rows) and "p " in table
+    assert all(name in table for name in rows) and f"{found['difference']:+.4f} (p {found['p']:.2g})" in table
+
+
+def test_targets_share_encoders(compared, source, prepared, tmp_path):
+    written = (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns
+    flags = ("--encoders", compared, "--seeds", 1, "--forms", "not_fine_tuned")
+    assert call(source, prepared.path, tmp_path / "other", *flags) == 0
+    assert (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns == written
+    assert not (tmp_path / "other" / "encoder_walk_0").exists()
+    found, known = (
+        json.loads((folder / "results.json").read_text())["not_fine_tuned"]["0"]
+        for folder in (tmp_path / "other", compared)
+    )
+    assert found == known
 
 
 def test_what_is_refused(compared, source, prepared, tmp_path, capsys):
