@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     implicit.add_argument("prepared", help="a folder that prepare wrote, with stored negatives")
     implicit.add_argument("--threads", type=int, default=1, help="of both (default 1)")
     implicit.add_argument("--epochs", type=int, default=400, help="passes here at most (default 400)")
-    implicit.add_argument("--iterations", type=int, default=300, help="passes of implicit (default 300)")
+    implicit.add_argument("--iterations", type=int, default=500, help="passes of implicit (default 500)")
     implicit.add_argument("--learning-rate", type=float, default=0.05, help="of implicit (default 0.05)")
-    implicit.add_argument("--regularization", type=float, default=0.05, help="of implicit (default 0.05)")
+    implicit.add_argument("--regularization", type=float, default=0.06, help="of implicit (default 0.06)")
     scale = add_command(
         verbs,
         "scale",
