@@ -260,13 +260,6 @@ def reach_of(model: keras.Model) -> int:
     )
 
 
-def speakers_of(model: keras.Model) -> int:
-    """Number of speakers that the model knows; 0 where it knows none."""
-    decoder = model.get_layer("decoder")
-    names = [tensor.name for tensor in decoder.inputs]
-    return decoder.get_layer("speaker_embedding").input_dim if "speaker" in names else 0
-
-
 # === Registered models ===
 
 SOURCE = "van den Oord et al. 2017, section 4.3: six convolutions of window 4 and stride 2, 512 codes"
