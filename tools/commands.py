@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import json
 import os
 import sys
@@ -111,6 +112,30 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
         return WRONG_USE
     if not options.debug:
         import_tensorflow_quietly()
+    try:
+        return _status_of(options)
+    finally:
+        if "tensorflow" in sys.modules:
+            _collect(options.debug)
+
+
+def _collect(debug: bool) -> None:
+    """Frees what the command left in cycles while the interpreter lives.
+
+    A stream of tf.data that calls Python waits for its threads when it is freed. Left to the end of the interpreter, it
+    waits for ever: the interpreter has stopped those threads by then.
+    """
+    hook = sys.unraisablehook
+    if not debug:
+        # A file that Ctrl-C left open complains when it is freed.
+        sys.unraisablehook = lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+
+def _status_of(options: argparse.Namespace) -> int:
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:

@@ -136,3 +136,31 @@ def test_a_pair_holds_a_literal_or_the_text(text, expected):
 def test_half_a_pair_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected name=value"):
         pair(text)
+
+
+def test_an_interrupted_command_ends_while_python_feeds_a_stream():
+    code = """
+import argparse, sys, time
+from tools.commands import add_command, run_command
+
+def run(options):
+    import tensorflow as tf
+
+    def numbers():
+        while True:
+            time.sleep(0.05)
+            yield 1
+
+    batches = iter(tf.data.Dataset.from_generator(numbers, output_signature=tf.TensorSpec((), tf.int32)).prefetch(1))
+    kept_by_itself = [batches]
+    kept_by_itself.append(kept_by_itself)
+    next(batches)
+    raise KeyboardInterrupt
+
+parser = argparse.ArgumentParser(prog="kapps")
+add_command(parser.add_subparsers(), "do", help="do it", example="kapps do", run=run)
+sys.exit(run_command(parser, ["do"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.endswith("kapps: interrupted\n")
