@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import gc
 import json
 import os
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -96,6 +98,13 @@ def value(text: str) -> Any:
         return text
 
 
+def seed_number(text: str) -> int:
+    """A seed that every generator takes: a whole number from 0 to 2^32 - 1."""
+    if not (text.isascii() and text.isdigit() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^32 - 1, received {text!r}")
+    return int(text)
+
+
 def pair(text: str) -> tuple[str, Any]:
     """`name=value`, the value as of `value`."""
     name, equals, literal = text.partition("=")
@@ -158,6 +167,17 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, InputError | OSError):
         return f"{first} (--debug shows the rest)" if rest else first
     return f"unexpected {type(error).__name__}: {first} (--debug shows where)"
+
+
+@contextlib.contextmanager
+def interruptible(file: pathlib.Path, kept: str) -> Iterator[None]:
+    """Says after Ctrl-C what is kept in the run folder, if `file` in it shows that something is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if file.exists():
+            print(f"{file.parent}: {kept} is kept; --resume goes on", file=sys.stderr)
+        raise
 
 
 def print_result(options: argparse.Namespace, result: Any, text: Callable[[], str] | str) -> None:

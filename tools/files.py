@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(path: pathlib.Path, *names: str) -> dict[str, Any]:
     """Reads a JSON object.
 
+    Args:
+        path: of the file.
+        names: that it must hold.
+
     Raises:
-        InputError: if the file is absent or holds anything else.
+        InputError: if the file is absent, holds anything else, or lacks a name.
     """
     try:
         value = json.loads(path.read_text())
@@ -31,14 +35,28 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         ) from None
     if not isinstance(value, dict):
         raise InputError(f"Expected {path} to be a JSON object. Received a {type(value).__name__}.")
+    _check_names(path, names, value)
     return value
 
 
-def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def _check_names(path: str | os.PathLike, names: tuple[str, ...], found: dict[str, Any]) -> None:
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        raise InputError(
+            f"Expected {', '.join(names)} in {path}. Received it without {', '.join(lacking)}: "
+            "changed, or of another version?"
+        )
+
+
+def read_arrays(path: str | os.PathLike, *names: str) -> dict[str, np.ndarray]:
     """Reads the arrays of an .npz file by name.
 
+    Args:
+        path: of the file.
+        names: that it must hold.
+
     Raises:
-        InputError: if the file is absent or damaged, or holds anything but arrays of numbers or strings.
+        InputError: if the file is absent or damaged, holds anything but arrays of numbers or strings, or lacks a name.
     """
     import zipfile
     import zlib
@@ -50,7 +68,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if isinstance(content, np.ndarray):
             raise InputError(f"Expected an .npz file. Received {path}, a single array as numpy.save writes it.")
         with content as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise InputError(f"Expected an .npz file. Received {path}: {error.strerror or error}.") from None
     except InputError:
@@ -59,6 +77,8 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         # What NumPy does not know it takes for Python objects, and tells how to load them unsafely.
         reason = "no such file, or one of Python objects" if "allow_pickle" in str(error) else error
         raise InputError(f"Expected an .npz file of numbers or strings. Received {path}: {reason}.") from None
+    _check_names(path, names, arrays)
+    return arrays
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

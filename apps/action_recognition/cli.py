@@ -21,12 +21,11 @@ from apps.action_recognition.flags import (
     add_pairs,
     add_run_folder,
     configuration,
-    interruptible,
     load_network,
     positionals,
     precisions,
 )
-from tools.commands import add_command, add_flags, add_group, print_result, table
+from tools.commands import add_command, add_flags, add_group, interruptible, print_result, seed_number, table
 
 
 def add_commands(subparsers: argparse._SubParsersAction) -> None:
@@ -139,7 +138,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--crops", type=int, default=3, help="crops of a clip (default 3)")
     parser.add_argument("--batch", type=int, default=8, help="views that go through the model together (default 8)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamplings for the intervals (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamplings (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the resamplings (default 0)")
     parser.add_argument(
         "--output",
         type=pathlib.Path,
@@ -258,7 +257,7 @@ def _add_motion_clips(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("folder", help="new or empty folder, to hold a folder of videos for each class")
     parser.add_argument("--videos-per-class", type=int, default=60, metavar="N", help="default 60")
-    parser.add_argument("--seed", type=int, default=0, help="another seed makes other videos (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="another seed makes other videos (default 0)")
 
 
 def make_motion_clips(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import pathlib
 
 from apps.action_recognition.flags import COMMAND, numbers
-from tools.commands import FAILED, add_command, pair, print_result
+from tools.commands import FAILED, add_command, pair, print_result, seed_number
 from tools.errors import InputError
 
 
@@ -55,7 +55,9 @@ def add_compare(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--time", action="store_true", help="then time all ways of each model, in turns")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the timing (default 1)")
     parser.add_argument("--repeats", type=int, default=5, help="timed turns (default 5)")
-    parser.add_argument("--seed", type=int, default=0, help="of random weights and of the draw of videos (default 0)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="of random weights and of the draw of videos (default 0)"
+    )
 
 
 def run_compare(options: argparse.Namespace) -> int | None:

@@ -14,10 +14,9 @@ from apps.action_recognition.flags import (
     add_pairs,
     add_run_folder,
     given,
-    interruptible,
     resumes,
 )
-from tools.commands import Flags, add_command, add_flags, print_result, table
+from tools.commands import Flags, add_command, add_flags, interruptible, print_result, table
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:

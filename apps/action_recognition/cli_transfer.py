@@ -11,9 +11,8 @@ from apps.action_recognition.flags import (
     add_pairs,
     add_run_folder,
     configuration,
-    interruptible,
 )
-from tools.commands import Flags, add_command, add_flags, print_result
+from tools.commands import Flags, add_command, add_flags, interruptible, print_result
 
 if TYPE_CHECKING:
     from apps.action_recognition.transfer import TransferReport

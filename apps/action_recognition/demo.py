@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tools.commands import run_command, table
+from tools.commands import run_command, seed_number, table
 from tools.errors import InputError
 
 MODEL = "r2plus1d_tiny"
@@ -235,7 +235,7 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=pathlib.Path, default=pathlib.Path("demo"), help="where to work (default demo)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of clips and training (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="seed of clips and training (default 0)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=lambda options: demonstrate(options.folder, options.seed) and None)
     return run_command(parser)

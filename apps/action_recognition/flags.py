@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import pathlib
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tools.commands import Flags, pair, value
+from tools.commands import Flags, pair, seed_number, value
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -88,7 +86,7 @@ TRAIN_FLAGS: Flags = {
     "--precision": (str, "float32, mixed_bfloat16 or mixed_float16 (default float32)"),
     "--patience": (int, "epochs without improvement after which to stop (default: never)"),
     "--monitor": (str, "value that decides which epoch is best (default: the validation accuracy)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
     "--mirrored": (None, "train on all GPUs of this machine"),
     "--jit": (None, "compile the step with XLA"),
 }
@@ -159,17 +157,6 @@ def configuration(
         if name not in fields:
             raise WrongUse(f"Expected {words}. Received none, and nothing to resume in {options.output}.")
     return kind(**fields)
-
-
-@contextlib.contextmanager
-def interruptible(file: pathlib.Path, kept: str) -> Iterator[None]:
-    """Says after Ctrl-C what is kept, if the file is there that shows it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if file.exists():
-            print(f"{file.parent}: {kept} is kept; --resume goes on", file=sys.stderr)
-        raise
 
 
 # === A network to ask: that of a run folder, or a registered one with weights ===

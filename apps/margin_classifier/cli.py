@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apps.margin_classifier.flags import COMMAND, COMPARE, LITE_PRECISIONS, TRAIN, add_reading, some_of
-from tools.commands import add_command, add_flags, add_group, print_result, progress, table
+from tools.commands import add_command, add_flags, add_group, interruptible, print_result, progress, seed_number, table
 from tools.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def run_train(options: argparse.Namespace) -> None:
     from apps.margin_classifier.training import TrainingConfig, config_of, train
 
     config = _configuration(options, TrainingConfig, APPLICATION, config_of)
-    report = train(config, options.output, resume=options.resume)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = train(config, options.output, resume=options.resume)
     print_result(
         options,
         report,
@@ -155,7 +156,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     _add_run(parser)
     parser.add_argument("data", help="a .csv or .parquet file with the columns and the target of the training table")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamplings for the interval (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamplings (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the resamplings (default 0)")
     parser.add_argument(
         "--output", type=pathlib.Path, help="folder for evaluation.json and confusion.png (default RUN/evaluation)"
     )
@@ -213,13 +214,10 @@ def run_compare(options: argparse.Namespace) -> None:
     from apps.margin_classifier.figures import draw_comparison
 
     config = _configuration(options, ComparisonConfig, APPLICATION, config_of)
-    try:
+    with interruptible(options.output / "config.json", "every whole training"):
         document = compare(
             config, options.output, options.resume, lambda items, total: progress(items, total, "training")
         )
-    except KeyboardInterrupt:
-        print(f"{options.output}: every whole training is kept; --resume goes on", file=sys.stderr)
-        raise
     draw_comparison(document, options.output / "comparison.png")
     print_result(options, document, lambda: _comparison_text(document, options.output))
 
@@ -303,7 +301,7 @@ def _add_explain(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("data", help="a .csv or .parquet file with the columns and the target of the training table")
     parser.add_argument("--repeats", type=int, default=5, help="shuffles of each column (default 5)")
     parser.add_argument("--worst", type=int, default=10, help="most violated examples to list (default 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffles (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the shuffles (default 0)")
     parser.add_argument("--output", type=pathlib.Path, help="folder for explanation.json and agreements.png")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tools.commands import Flags, add_flags
+from tools.commands import Flags, add_flags, seed_number
 
 COMMAND = "kapps margin-classifier"
 # As literals, so that --help needs no framework; a test holds them to the registries.
@@ -85,7 +85,7 @@ TRAIN: Flags = {
     "--calibration": (one_of(*CALIBRATIONS), "platt, isotonic or link, the loss's own (default platt)"),
     "--cost-false-positive": (float, "of answering the positive class wrongly (default 1)"),
     "--cost-false-negative": (float, "of answering the negative class wrongly (default 1)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
 }
 COMPARE: Flags = {
     "--losses": (some_of(*LOSSES), "some of the losses, separated by commas (default all that train)"),
@@ -96,7 +96,7 @@ COMPARE: Flags = {
     "--model": (one_of(*MODELS), "linear, kernel or mlp (default linear)"),
     "--l2": (float, "weight of the squared weights (default as in train)"),
     "--epochs": (int, "of each training (default as in train)"),
-    "--seed": (int, "of folds, flips, weights and order (default 0)"),
+    "--seed": (seed_number, "of folds, flips, weights and order (default 0)"),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from apps.pcrec.cli_gin import add_gin
 from apps.pcrec.cli_pretrain import add_pretrain_commands
 from apps.pcrec.flags import COMMAND, FINETUNE, PREPARE, integers, words
-from tools.commands import add_command, add_flags, add_group, print_result, table
+from tools.commands import add_command, add_flags, add_group, interruptible, print_result, seed_number, table
 from tools.errors import InputError, WrongUse
 
 
@@ -129,7 +129,8 @@ def run_finetune(options: argparse.Namespace) -> None:
         config = TrainingConfig(**given)
     else:
         raise WrongUse(f"Expected PREPARED, a folder. Received none, and nothing to resume in {options.output}.")
-    report = train(config, options.output, resume=options.resume)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = train(config, options.output, resume=options.resume)
     print_result(options, report, lambda: _report_text(report))
 
 
@@ -171,13 +172,13 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--cutoffs", type=integers, default=(5, 10, 20), metavar="X", help="(default 5,10,20)")
     parser.add_argument("--ties", default="pessimistic", help="pessimistic (default), optimistic, index or quicksort")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamplings of the users (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamplings (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the resamplings (default 0)")
     parser.add_argument("--output", type=pathlib.Path, help="a file for the document, as JSON")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measures every run, tests the differences, and prints or writes the document."""
-    from apps.pcrec.comparison import compare, measure_runs
+    from apps.pcrec.comparison import check_pairs, compare, measure_runs
     from tools.files import write_json
 
     if options.against and len(options.against) != len(options.runs):
@@ -186,6 +187,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
         )
     if options.bootstrap < 1:
         raise InputError(f"Expected bootstrap to be at least 1. Received {options.bootstrap}.")
+    if options.against:
+        check_pairs(options.runs, options.against)
     how = {name: getattr(options, name) for name in ("part", "protocol", "cutoffs", "ties", "bootstrap", "seed")}
     paths = [*options.runs, *options.against]
     evaluations = measure_runs(paths, options.prepared, how, _tell)
@@ -216,11 +219,11 @@ def _evaluation_text(document: dict[str, Any]) -> str:
         lines = []
         for name, tests in document["differences"].items():
             for label, test in tests.items():
-                low, high = test["interval"]
-                lines.append(
-                    [name, label, f"{test['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{test['p']:.3g}"]
-                )
-        parts.append(table(lines, ["measure", "over", "difference", "95 %", "p"]))
+                # Without an interval all differences are equal, of which there is no test.
+                ends = "all equal" if test["interval"] is None else "{:+.4f} to {:+.4f}".format(*test["interval"])
+                p = "" if test["p"] is None else f"{test['p']:.3g}"
+                lines.append([name, label, f"{test['difference']:+.4f}", ends, p])
+        parts.append(table(lines, ["measure", "over", "RUN less --against", "95 %", "p"]))
     return "\n\n".join(parts)
 
 
@@ -263,15 +266,21 @@ def run_recommend(options: argparse.Namespace) -> None:
         answers = [service.for_items(options.items, options.k, **lists)]
     for answer in answers:
         if answer.source == "popularity":
-            _tell(f"{answer.asked}: not known from training; the answer is what is most popular")
+            _tell(f"{_asked(answer)}: not known from training; the answer is what is most popular")
+        elif answer.unknown:
+            _tell(f"{', '.join(answer.unknown)}: not in the catalogue; the answer goes by the others")
         if len(answer.items) < options.k:
-            _tell(f"{answer.asked}: {len(answer.items)} items are left of the {options.k} asked for")
+            _tell(f"{_asked(answer)}: {len(answer.items)} items are left of the {options.k} asked for")
     print_result(options, [dataclasses.asdict(answer) for answer in answers], lambda: _answers_text(answers))
+
+
+def _asked(answer: Any) -> str:
+    return answer.asked if isinstance(answer.asked, str) else ", ".join(answer.asked)
 
 
 def _answers_text(answers: list[Any]) -> str:
     rows = [
-        [str(answer.asked), answer.source, place, str(item), f"{score:.4f}"]
+        [_asked(answer), answer.source, place, str(item), f"{score:.4f}"]
         for answer in answers
         for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), start=1)
     ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from tools.commands import add_command, print_result, table
+from tools.commands import add_command, interruptible, print_result, seed_number, table
 from tools.errors import InputError
 
 COMMAND = "kapps pcrec gin"
@@ -40,7 +39,7 @@ FLAGS: dict[str, tuple[Callable[[str], Any] | None, str]] = {
     "--pooling": (str, "of nodes: sum, mean or max (default sum)"),
     "--learn-epsilon": (None, "train the weight of a node's own features (default: it is 1)"),
     "--learning-rate": (float, "of Adam at the start, halved every 50 epochs (default 0.01)"),
-    "--seed": (int, "of weights, dropout and batches (default 0)"),
+    "--seed": (seed_number, "of weights, dropout and batches (default 0)"),
 }
 
 
@@ -77,11 +76,8 @@ def run_gin(options: argparse.Namespace) -> None:
         raise InputError(
             f"Expected DATA, the folder of a set. Received none, and nothing to resume in {options.output}."
         )
-    try:
+    with interruptible(options.output / "config.json", "every whole fold"):
         report = cross_validate(CrossValidationConfig(**given), options.output, options.resume)
-    except KeyboardInterrupt:
-        print(f"{options.output}: every whole fold is kept; --resume goes on", file=sys.stderr)
-        raise
     print_result(options, report, lambda: _text(report, options.output))
 
 

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from apps.pcrec.flags import COMMAND, EMBED, PRETRAIN
-from tools.commands import add_command, add_flags, print_result, progress, table
+from tools.commands import add_command, add_flags, interruptible, print_result, progress, table
 from tools.errors import WrongUse
 
 
@@ -59,7 +59,8 @@ def run_pretrain(options: argparse.Namespace) -> None:
         config = PretrainingConfig(**given)
     else:
         raise WrongUse(f"Expected PREPARED, a folder. Received none, and nothing to resume in {options.output}.")
-    report = pretrain(config, options.output, resume=options.resume)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = pretrain(config, options.output, resume=options.resume)
     print_result(options, report, lambda: _report_text(report))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from apps.pcrec.evaluation.protocol import Evaluation, evaluate
-from apps.pcrec.runs import load_run
+from apps.pcrec.runs import BASELINES, load_run
 from apps.pcrec.statistics import paired_over_seeds, paired_over_users
 from tools.errors import InputError
 
@@ -41,6 +41,27 @@ def measure_runs(
         evaluations.append(evaluate(run.recommender(data), data, **how))
         tell(f"{run.path}: measured")
     return evaluations
+
+
+def check_pairs(first: list[pathlib.Path], second: list[pathlib.Path]) -> None:
+    """Raises an `InputError` for runs that a test over seeds would take for others than they are.
+
+    Args:
+        first: run folders of one method, a seed each.
+        second: of another, with the same seeds; a baseline without seeds may be named again and again.
+    """
+    groups = [[load_run(path) for path in group] for group in (first, second)]
+    for group in groups:
+        seeded = [str(run.path.resolve()) for run in group if run.config.model not in BASELINES]
+        if len(set(seeded)) < len(seeded):
+            raise InputError(f"Expected each run once. Received {', '.join(str(run.path) for run in group)}.")
+    for one, other in zip(*groups, strict=True):
+        models = {one.config.model, other.config.model}
+        if not models & set(BASELINES) and one.config.seed != other.config.seed:
+            raise InputError(
+                f"Expected runs of the same seeds, in the same order. Received {one.path} of seed {one.config.seed} "
+                f"and {other.path} of seed {other.config.seed}."
+            )
 
 
 def compare(first: list[Evaluation], second: list[Evaluation], draws: int, seed: int) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 
-from tools.commands import Flags
+from tools.commands import Flags, seed_number
 
 COMMAND = "kapps pcrec"
 
@@ -34,8 +35,8 @@ def three_shares(text: str) -> tuple[float, ...]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Ids separated by commas."""
-    return tuple(word for word in text.split(",") if word)
+    """Ids separated by commas; one with a comma in it stands in double quotes, as in CSV."""
+    return tuple(word for row in csv.reader([text], skipinitialspace=True) for word in row if word)
 
 
 PREPARE: Flags = {
@@ -49,8 +50,8 @@ PREPARE: Flags = {
     "--drop-missing": (None, "leave out rows without user, item, value or time (default: they are an error)"),
     "--minimum-value": (float, "leave out rows with a lower rating"),
     "--maximum-value": (float, "leave out rows with a higher rating"),
-    "--minimum-time": (float, "leave out earlier rows"),
-    "--maximum-time": (float, "leave out later rows"),
+    "--minimum-time": (str, "leave out earlier rows; a number or a date, as the column has them"),
+    "--maximum-time": (str, "leave out later rows"),
     "--minimum-user": (int, "rows that a user must have, over and over with --minimum-item (default 1)"),
     "--minimum-item": (int, "rows that an item must have (default 1)"),
     "--split": (str, "leave-one-out, ratio or temporal (default leave-one-out)"),
@@ -58,17 +59,17 @@ PREPARE: Flags = {
     "--order": (str, "time, or random: which of a user's rows are held out (default time)"),
     "--negatives": (int, "stored for each held-out row (default 99; 0 for none)"),
     "--negatives-rule": (str, "uniform, or rechorus: those of the published protocol (default uniform)"),
-    "--seed": (int, "of the random order and of the negatives (default 0)"),
+    "--seed": (seed_number, "of the random order and of the negatives (default 0)"),
 }
 FINETUNE: Flags = {
     "--model": (str, "mf, lightgcn, popularity, item_knn or ease (default mf)"),
     "--channels": (int, "length of a vector (default 64)"),
     "--learning-rate": (float, "of the optimizer (default 0.001)"),
-    "--l2": (float, "weight of the squared vectors of a batch (default 0.1)"),
+    "--l2": (float, "weight of the squared vectors of a batch (default 0.1, of lightgcn 0.0001)"),
     "--batch-size": (int, "interactions in a step (default 256)"),
     "--negatives": (int, "drawn for each interaction (default 1)"),
     "--epochs": (int, "at most (default 100); 0 leaves initial vectors as they are"),
-    "--passes": (int, "over the interactions in an epoch, after which validation is ranked (default 2)"),
+    "--passes": (int, "over the interactions in an epoch, after which validation is ranked (default: 1,000 steps)"),
     "--patience": (int, "epochs without improvement after which to stop (default 5)"),
     "--monitor": (str, "measure on the validation part that chooses (default ndcg@10)"),
     "--protocol": (str, "full or stored: what validation ranks among (default full)"),
@@ -76,12 +77,12 @@ FINETUNE: Flags = {
     "--initial": (str, "file of vectors to begin with (default: random numbers)"),
     "--initial-form": (str, "given, centred, shuffled, random or degree (default given)"),
     "--initial-norm": (float, "mean norm to which they are scaled (default: as they are)"),
-    "--initial-deviation": (float, "of the random numbers (default 0.01)"),
+    "--initial-deviation": (float, "of the random numbers (default 0.01, of lightgcn 0.1)"),
     "--depth": (int, "steps of the propagation of lightgcn (default 3)"),
     "--neighbours": (integers, "of item_knn, each tried (default 200,1000)"),
     "--shrinkage": (numbers, "of item_knn, each tried (default 0,10)"),
     "--ease-l2": (numbers, "of ease, each tried (default 50,200,500)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
 }
 PRETRAIN: Flags = {
     "--channels": (int, "length of a vector (default 64)"),
@@ -101,12 +102,12 @@ PRETRAIN: Flags = {
     "--hops": (int, "longest walk (default: no limit), or radius of the neighbourhood"),
     "--dimensions": (int, "positional features of a node (default 32)"),
     "--signs": (str, "of the positional features, absolute or random (default absolute)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
 }
 EMBED: Flags = {
     "--views": (int, "subgraphs of each node, whose vectors are averaged (default 2)"),
     "--batch-size": (int, "subgraphs that are encoded together (default 256)"),
     "--workers": (int, "batches that are made at once (default 2)"),
     "--untrained": (None, "by the encoder as it began, without what it learned"),
-    "--seed": (int, "of the subgraphs (default 0)"),
+    "--seed": (seed_number, "of the subgraphs (default 0)"),
 }

@@ -18,8 +18,9 @@ from tools.files import read_arrays, replacing
 
 def write_vectors(path: str | os.PathLike, user: np.ndarray, item: np.ndarray, prepared: Prepared) -> None:
     """Writes vectors of the users and items of a prepared folder."""
-    with replacing(pathlib.Path(path)) as partial:
-        np.savez(partial, user=user, item=item, digest=np.array(prepared.digest))
+    # Given a path, NumPy would add .npz to its name.
+    with replacing(pathlib.Path(path)) as partial, open(partial, "wb") as file:
+        np.savez(file, user=user, item=item, digest=np.array(prepared.digest))
 
 
 def read_vectors(path: str | os.PathLike, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:

@@ -229,14 +229,14 @@ def load_pretrained(path: str | os.PathLike) -> Pretrained:
         raise InputError(f"Expected a run that `kapps pcrec pretrain` wrote. Received {folder}, of another command.")
     if not (folder / REPORT).exists():
         raise InputError(f"Expected a run whose training has ended. Received {folder}: no {REPORT} (--resume goes on).")
-    config = config_of(description)
+    config, digest = config_of(description), read_json(folder / "config.json", "digest")["digest"]
     try:
         encoder = keras.models.load_model(folder / ENCODER, compile=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"Expected {folder / ENCODER} to be an encoder. Received a file that is not: {error}."
         ) from None
-    return Pretrained(folder, config, description["digest"], encoder)
+    return Pretrained(folder, config, digest, encoder)
 
 
 def config_of(description: dict[str, Any]) -> PretrainingConfig:

@@ -25,12 +25,14 @@ class Answer:
         source: "user", "items" or "popularity": what the answer goes by.
         items: ids, best first; fewer than asked for where no more are left.
         scores: of each.
+        unknown: those of the items asked with that are not in the catalogue, which the answer leaves aside.
     """
 
     asked: Any
     source: str
     items: list[Any]
     scores: list[float]
+    unknown: list[str] = dataclasses.field(default_factory=list)
 
 
 class Recommendations:
@@ -85,13 +87,16 @@ class Recommendations:
         """
         places = index_of(self.run.items, list(items))
         met = np.unique(places[places >= 0])
+        unknown = [str(item) for item, place in zip(items, places, strict=True) if place < 0]
         if not len(met):
-            return self._answer(list(items), "popularity", self.run.popularity.copy(), (), k, exclude, allow)
+            answer = self._answer(list(items), "popularity", self.run.popularity.copy(), (), k, exclude, allow)
+            return dataclasses.replace(answer, unknown=unknown)
         if not isinstance(self.recommender, Vectors):
             raise InputError(f"Expected a run of vectors to fold in (mf, lightgcn). Received {self.run.config.model}.")
         vector = folded(self.recommender, met, fold_in_matrix(self.recommender, self.run))
         scores = self.recommender.item @ vector
-        return self._answer(list(items), "items", scores, met, k, exclude, allow)
+        answer = self._answer(list(items), "items", scores, met, k, exclude, allow)
+        return dataclasses.replace(answer, unknown=unknown)
 
     def _answer(
         self,

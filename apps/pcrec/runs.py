@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from tools.files import read_arrays, read_json, replacing
 SUMMARY = "summary.json"
 REPORT = "report.json"
 CATALOGUE = "catalogue.npz"
+# Fitted, without seeds.
+BASELINES = ("popularity", "item_knn", "ease")
 _CATALOGUE = ("users", "items", "offsets", "met", "trained", "popularity")
 
 
@@ -36,11 +39,12 @@ class TrainingConfig:
         model: mf, lightgcn, popularity, item_knn or ease.
         channels: length of a vector (mf without initial vectors, lightgcn).
         learning_rate: of the optimizer.
-        l2: weight of the squared vectors of a batch.
+        l2: weight of the squared vectors of a batch, or None for that of the model: 0.1 of mf, 0.0001 of lightgcn.
         batch_size: interactions in a step.
         negatives: drawn for each interaction.
         epochs: at most; 0 leaves initial vectors as they are.
-        passes: over the interactions in an epoch, after which the validation part is ranked.
+        passes: over the interactions in an epoch, after which the validation part is ranked, or None for as many as
+            make 1,000 steps.
         patience: epochs without improvement after which to stop.
         monitor: the measure on the validation part that chooses, as ndcg@10.
         protocol: full or stored: what validation ranks among.
@@ -48,7 +52,8 @@ class TrainingConfig:
         initial: a file of vectors to begin with, or None.
         initial_form: given, centred, shuffled, random or degree (see `apps.pcrec.initial.form`).
         initial_norm: mean norm to which they are scaled, or None.
-        initial_deviation: of the normal numbers to begin with otherwise.
+        initial_deviation: of the normal numbers to begin with otherwise, or None for that of the model: 0.01 of mf,
+            0.1 of lightgcn.
         depth: steps of LightGCN's propagation.
         neighbours: of item_knn; each is tried.
         shrinkage: of item_knn; each is tried.
@@ -60,11 +65,11 @@ class TrainingConfig:
     model: str = "mf"
     channels: int = 64
     learning_rate: float = 0.001
-    l2: float = 0.1
+    l2: float | None = None
     batch_size: int = 256
     negatives: int = 1
     epochs: int = 100
-    passes: int = 2
+    passes: int | None = None
     patience: int = 5
     monitor: str = "ndcg@10"
     protocol: str = "full"
@@ -72,7 +77,7 @@ class TrainingConfig:
     initial: str | None = None
     initial_form: str = "given"
     initial_norm: float | None = None
-    initial_deviation: float = 0.01
+    initial_deviation: float | None = None
     depth: int = 3
     neighbours: tuple[int, ...] = (200, 1000)
     shrinkage: tuple[float, ...] = (0.0, 10.0)
@@ -155,7 +160,14 @@ class Run:
     def recommender(self, prepared: Prepared | None = None) -> Recommender:
         """The recommender; those that are no vectors need the prepared folder."""
         train = None if self.kind == "vectors" else (prepared or self.prepared()).matrix("train")
-        return load_recommender(self.kind, self.path, train)
+        recommender = load_recommender(self.kind, self.path, train)
+        expected = (len(self.users), len(self.items))
+        if recommender.shape != expected:
+            raise InputError(
+                f"Expected {self.path} to hold a recommender of {expected[0]} users and {expected[1]} items. "
+                f"Received one of {recommender.shape[0]} and {recommender.shape[1]}."
+            )
+        return recommender
 
     def items_of(self, user: int) -> np.ndarray:
         """What the user of this index met."""
@@ -176,14 +188,10 @@ def load_run(path: str | os.PathLike) -> Run:
         raise InputError(f"Expected a run that `kapps pcrec finetune` wrote. Received {folder}, of another command.")
     if not (folder / REPORT).exists():
         raise InputError(f"Expected a run whose training has ended. Received {folder}: no {REPORT} (--resume goes on).")
-    catalogue = read_arrays(folder / CATALOGUE)
-    if set(catalogue) != set(_CATALOGUE):
-        raise InputError(
-            f"Expected {', '.join(_CATALOGUE)} in {folder / CATALOGUE}. Received "
-            f"{', '.join(sorted(catalogue)) or 'nothing'}: of another version?"
-        )
-    kind = read_json(folder / SUMMARY)["recommender"]
-    return Run(folder, config_of(description), description["digest"], kind, **catalogue)
+    digest = read_json(folder / "config.json", "training", "digest")["digest"]
+    catalogue = read_arrays(folder / CATALOGUE, *_CATALOGUE)
+    kind = read_json(folder / SUMMARY, "recommender")["recommender"]
+    return Run(folder, config_of(description), digest, kind, **{name: catalogue[name] for name in _CATALOGUE})
 
 
 def index_of(ids: np.ndarray, wanted: list[str] | np.ndarray) -> np.ndarray:
@@ -192,10 +200,9 @@ def index_of(ids: np.ndarray, wanted: list[str] | np.ndarray) -> np.ndarray:
     if ids.dtype.kind != "U":
         numbers = np.full(len(words), np.iinfo("int64").min)
         for place, word in enumerate(words):
-            try:
+            # 007 is another word than 7.
+            if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", word) and abs(int(word)) < 2**63:
                 numbers[place] = int(word)
-            except (ValueError, OverflowError):
-                continue
         words = numbers
     place = np.minimum(np.searchsorted(ids, words), len(ids) - 1)
     return np.where(ids[place] == words, place, -1)

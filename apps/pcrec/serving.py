@@ -237,6 +237,8 @@ def _array(ids: np.ndarray) -> np.ndarray:
 def lite_model(vectors: Vectors, k: int, exclude: int) -> keras.Model:
     """For devices: the index of a user and indices not to answer with -> the best k indices and their scores.
 
+    Where fewer than k are left, the rest of the indices are -1.
+
     Args:
         vectors: of users and items.
         k: how many items; fixed in the file.
@@ -254,7 +256,8 @@ def lite_model(vectors: Vectors, k: int, exclude: int) -> keras.Model:
     scores = items(users(user))
     marked = keras.ops.max(keras.ops.one_hot(left_out, len(vectors.item)), axis=1)
     values, places = keras.ops.top_k(scores - LEFT_OUT * marked, k)
-    outputs = {"item": best(keras.ops.cast(places, "int32")), "score": score(values)}
+    left = keras.ops.cast(values > -LEFT_OUT / 2, "int32")
+    outputs = {"item": best((keras.ops.cast(places, "int32") + 1) * left - 1), "score": score(values)}
     model = keras.Model({"user": user, "exclude": left_out}, outputs, name="recommender")
     users.table.assign(vectors.user)
     items.kernel.assign(vectors.item.T)

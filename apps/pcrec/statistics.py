@@ -54,7 +54,7 @@ def paired_over_users(first: np.ndarray, second: np.ndarray, draws: int, seed: i
 
     Returns:
         "difference" (first - second), "interval" of 95 %, and "p": twice the share of resamplings on the other side
-        of 0 (at least 1 / (draws + 1)).
+        of 0 (at least 2 / (draws + 1)).
     """
     first, second = (np.atleast_2d(values).mean(axis=0) for values in (first, second))
     if first.shape != second.shape:
@@ -78,7 +78,8 @@ def paired_over_seeds(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         second: the same of the other.
 
     Returns:
-        "difference" (first - second), "interval" of 95 %, "p", "seeds".
+        "difference" (first - second), "interval" of 95 %, "p", "seeds"; interval and p are None where all differences
+        are equal, of which there is no test.
     """
     from scipy.stats import t
 
@@ -88,7 +89,7 @@ def paired_over_seeds(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         raise InputError(f"Expected at least two seeds for a test over seeds. Received {seeds}.")
     mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(seeds))
     if not error:
-        return {"difference": mean, "interval": [mean, mean], "p": 0.0 if mean else 1.0, "seeds": seeds}
+        return {"difference": mean, "interval": None, "p": None, "seeds": seeds}
     reach = float(t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * error
     p = float(2 * t.sf(abs(mean) / error, seeds - 1))
     return {"difference": mean, "interval": [mean - reach, mean + reach], "p": p, "seeds": seeds}

@@ -18,7 +18,7 @@ from apps.pcrec.data.prepared import APPLICATION, Prepared, read_prepared
 from apps.pcrec.evaluation.protocol import Monitor
 from apps.pcrec.recommenders import Recommender
 from apps.pcrec.recommenders.vectors import Vectors, popularity
-from apps.pcrec.runs import REPORT, SUMMARY, TrainingConfig, write_catalogue
+from apps.pcrec.runs import BASELINES, REPORT, SUMMARY, TrainingConfig, write_catalogue
 from apps.pcrec.sparse_adam import SparseAdam
 from apps.pcrec.triples import Schedule, Triples, schedule
 from keras_layers import losses
@@ -27,8 +27,10 @@ from tools.files import read_json, write_json
 from tools.training import fit, open_run
 from tools.training.run_folder import BEST
 
-BASELINES = ("popularity", "item_knn", "ease")
-TRAINED = ("mf", "lightgcn")
+# L2 and deviation of the first vectors: of MF by the validation part of Grocery, of LightGCN as published.
+TRAINED = {"mf": (0.1, 0.01), "lightgcn": (1e-4, 0.1)}
+# Of an epoch, where the passes are not given: with few, early stopping would judge by noise.
+LEAST_STEPS = 1000
 
 
 def train(config: TrainingConfig, run_folder: str | os.PathLike, *, resume: bool = False) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, *, resume: bool
     """
     check(config)
     prepared = read_prepared(config.prepared)
+    config = completed(config, len(prepared.train))
     monitor = Monitor(prepared, config.monitor, config.protocol, config.validation_users, config.seed)
     begin = _beginning(config, prepared)
     described = {"application": APPLICATION, "kind": "run", "digest": prepared.digest}
@@ -77,20 +80,41 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, *, resume: bool
     return report
 
 
+def completed(config: TrainingConfig, rows: int) -> TrainingConfig:
+    """The configuration with numbers in place of None.
+
+    Args:
+        config: as given.
+        rows: of the training part.
+    """
+    l2, deviation = TRAINED.get(config.model, TRAINED["mf"])
+    passes = -(-LEAST_STEPS * min(config.batch_size, rows) // rows)
+    own = {"l2": l2, "initial_deviation": deviation, "passes": passes}
+    return dataclasses.replace(
+        config, **{name: number for name, number in own.items() if getattr(config, name) is None}
+    )
+
+
 def check(config: TrainingConfig) -> None:
     """Raises an `InputError` for values that no later step checks."""
     known = (*TRAINED, *BASELINES)
     if config.model not in known:
         raise InputError(f"Expected model to be one of {', '.join(known)}. Received {config.model!r}.")
+    given = {name: number for name, number in dataclasses.asdict(config).items() if number is not None}
     for name in ("channels", "batch_size", "negatives", "patience", "passes", "depth"):
-        if getattr(config, name) < 1:
-            raise InputError(f"Expected {name} to be at least 1. Received {getattr(config, name)}.")
+        if given.get(name, 1) < 1:
+            raise InputError(f"Expected {name} to be at least 1. Received {given[name]}.")
     for name in ("epochs", "validation_users", "seed", "l2"):
-        if not 0 <= getattr(config, name) < float("inf"):
-            raise InputError(f"Expected {name} to be 0 or more. Received {getattr(config, name)}.")
+        if not 0 <= given.get(name, 0) < float("inf"):
+            raise InputError(f"Expected {name} to be 0 or more. Received {given[name]}.")
     for name in ("learning_rate", "initial_deviation"):
-        if not 0 < getattr(config, name) < float("inf"):
-            raise InputError(f"Expected {name} to be above 0. Received {getattr(config, name)}.")
+        if not 0 < given.get(name, 1) < float("inf"):
+            raise InputError(f"Expected {name} to be above 0. Received {given[name]}.")
+    for name, least in (("neighbours", 1), ("shrinkage", 0)):
+        if min(getattr(config, name), default=least - 1) < least:
+            raise InputError(f"Expected {name} of {least} or more. Received {getattr(config, name)}.")
+    if not config.ease_l2 or not all(0 < l2 < float("inf") for l2 in config.ease_l2):
+        raise InputError(f"Expected ease_l2 above 0. Received {config.ease_l2}.")
     if config.initial is None and (config.initial_form != "given" or config.initial_norm is not None):
         raise InputError("Expected a file of initial vectors (--initial) to bring into a form. Received none.")
     if config.initial is not None and config.model != "mf":

@@ -176,14 +176,15 @@ class Comparison:
         encoders: pathlib.Path | None = None,
     ):
         from apps.pcrec.data.prepared import read_prepared
+        from apps.pcrec.evaluation.protocol import PROTOCOLS, check_cutoff
         from tools.files import read_json
         from tools.training import open_run
 
         self.source, self.target = read_prepared(source), read_prepared(target)
         if self.source.digest == self.target.digest:
             raise InputError(f"Expected another prepared folder as target. Received {target}, the source's log.")
-        if self.target.test.negatives is None:
-            raise InputError(f"Expected stored negatives in {target} (prepare --negatives 99). Received none.")
+        for protocol in PROTOCOLS:
+            check_cutoff(max(CUTOFFS), self.target.test, protocol, len(self.target.items))
         self.initial_norm, self.finetune, self.pretrain = initial_norm, finetune, pretrain
         described = {
             "application": "pcrec",
@@ -288,10 +289,15 @@ def text(document: dict[str, Any]) -> str:
     rows = []
     for name, row in document["forms"].items():
         tests = [row[f"against_{other}"].get("full ndcg@10") for other in (BASELINE, PRETRAINED)]
-        differences = [f"{test['difference']:+.4f} (p {test['p']:.2g})" if test else "" for test in tests]
+        differences = [_difference(test) if test else "" for test in tests]
         rows.append([name, len(row["seeds"]), *(f"{row['measures'][one]:.4f}" for one in SHOWN), *differences])
     header = ["form", "seeds", *SHOWN, *(f"full ndcg@10 less {other}" for other in (BASELINE, PRETRAINED))]
     return f"from {document['source']} to {document['target']}\n\n{table(rows, header)}"
+
+
+def _difference(test: dict[str, Any]) -> str:
+    p = "all equal" if test["p"] is None else f"p {test['p']:.2g}"
+    return f"{test['difference']:+.4f} ({p})"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from apps.vq_vae.media import TRAINED, Medium, medium_of_run
 from apps.vq_vae.prior import cli as prior_cli
 from apps.vq_vae.runs import IMAGES, PRIOR, medium_of
 from apps.vq_vae.videos import cli as videos_cli
-from tools.commands import add_command, add_flags, add_group, pair, print_result, table
+from tools.commands import add_command, add_flags, add_group, interruptible, pair, print_result, seed_number, table
 from tools.errors import InputError
 
 DATA = f"{images_cli.DATA}; of audio {audio_cli.DATA}"
@@ -91,7 +91,8 @@ def run_train(options: argparse.Namespace) -> None:
     """Trains and prints the report."""
     medium = _medium_to_train(options)
     training = medium.module("training")
-    report = training.train(_configuration(options, training, medium.name), options.output, resume=options.resume)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = training.train(_configuration(options, training, medium.name), options.output, resume=options.resume)
     print_result(
         options,
         report,
@@ -199,7 +200,7 @@ def _add_reconstruct(verbs: argparse._SubParsersAction) -> None:
         "--output", required=True, type=pathlib.Path, metavar="PNG", help="the picture, or the folder of .wav files"
     )
     parser.add_argument("--count", type=int, default=32, help="how many images or recordings (default 32)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice, and of the sound (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the choice, and of the sound (default 0)")
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tools.commands import Flags
+from tools.commands import Flags, seed_number
 from tools.errors import InputError
 
 COMMAND = "kapps vq-vae"
@@ -22,7 +22,7 @@ TRAIN: Flags = {
     "--steps-per-epoch": (int, "steps between two lines of the log (default 100; of audio 200)"),
     "--batch-size": (int, "images, or segments, a step (default 32; of audio 16)"),
     "--learning-rate": (float, "of Adam (default 0.0003; of audio 0.001, falling)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
 }
 
 

@@ -23,9 +23,15 @@ WHICH = ("best", "last")
 
 
 def read_run(
-    path: str | os.PathLike, which: str, medium: str
+    path: str | os.PathLike, which: str, medium: str, *names: str
 ) -> tuple[pathlib.Path, keras.Model, dict[str, Any], dict[str, Any]]:
     """Folder, model, config.json and summary.json of a finished run of a medium, "images" or "audio".
+
+    Args:
+        path: the run folder.
+        which: "best" or "last".
+        medium: that the run must be of.
+        names: that summary.json must hold.
 
     Raises:
         InputError: if this is no run folder, one of another application or medium, or its training has not ended.
@@ -40,7 +46,7 @@ def read_run(
         raise InputError(
             f"Expected a run whose training has ended. Received {folder}: no {SUMMARY} (--resume goes on)."
         )
-    config, summary = read_json(folder / "config.json"), read_json(folder / SUMMARY)
+    config, summary = read_json(folder / "config.json"), read_json(folder / SUMMARY, *names)
     return folder, load_checkpoint(folder / f"{which}.keras"), config, summary
 
 

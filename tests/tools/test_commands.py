@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-from tools.commands import add_command, add_flags, add_group, pair, progress, run_command, table
+from tools.commands import (
+    add_command,
+    add_flags,
+    add_group,
+    interruptible,
+    pair,
+    progress,
+    run_command,
+    seed_number,
+    table,
+)
 from tools.errors import InputError, WrongUse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -164,3 +174,21 @@ sys.exit(run_command(parser, ["do"]))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.endswith("kapps: interrupted\n")
+
+
+def test_a_seed_is_one_that_every_generator_takes(capsys):
+    for text, number in (("0", 0), ("4294967295", 2**32 - 1)):
+        assert seed_number(text) == number
+    for text in ("-1", "4294967296", "1.5", "", "x", "٣"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"from 0 to 2.32 - 1"):
+            seed_number(text)
+
+
+def test_an_interrupted_run_says_what_is_kept(tmp_path, capsys):
+    for written, lines in ((False, 0), (True, 1)):
+        if written:
+            (tmp_path / "state.npz").touch()
+        with pytest.raises(KeyboardInterrupt), interruptible(tmp_path / "state.npz", "every whole epoch"):
+            raise KeyboardInterrupt
+        err = capsys.readouterr().err
+        assert err.count("every whole epoch is kept; --resume goes on") == err.count("\n") == lines

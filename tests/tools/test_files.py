@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import numpy as np
 import pytest
 
 from tools.errors import InputError
@@ -36,3 +37,15 @@ def test_what_is_no_npz_is_named_without_advice_to_load_it_unsafely(tmp_path):
     path.write_bytes(b"\0\0\0\x18ftypmp42")
     with pytest.raises(InputError, match=r"video\.mp4: no such file, or one of Python objects\.$"):
         read_arrays(path)
+
+
+def test_names_that_a_file_lacks_are_named(tmp_path):
+    write_json(tmp_path / "a.json", {"kind": "run"})
+    np.savez(tmp_path / "a.npz", user=np.zeros(2))
+    assert read_json(tmp_path / "a.json", "kind") == {"kind": "run"} and "user" in read_arrays(
+        tmp_path / "a.npz", "user"
+    )
+    with pytest.raises(InputError, match=r"kind, digest in .*a.json. Received it without digest"):
+        read_json(tmp_path / "a.json", "kind", "digest")
+    with pytest.raises(InputError, match=r"item in .*a.npz. Received it without item"):
+        read_arrays(tmp_path / "a.npz", "item")

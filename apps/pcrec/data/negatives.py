@@ -7,6 +7,8 @@ import numpy as np
 from tools.errors import InputError
 
 RULES = ("uniform", "rechorus")
+# Draws expected for the last new item of a row, above which its items are chosen among those that are left.
+MOST_DRAWS = 8
 
 
 class Pairs:
@@ -46,9 +48,16 @@ def uniform(user: np.ndarray, known: Pairs, count: int, seed: tuple[int, ...]) -
     met = np.bincount((known.keys // known.items).astype("int64"), minlength=int(user.max(initial=0)) + 1)
     left = known.items - int(met[user].max(initial=0))
     if count > left:
-        raise InputError(f"Expected at most {left} negatives: a user has met all other items. Received {count}.")
+        raise InputError(
+            f"Expected at most {left} negatives (--negatives): a user has met all other items. Received {count}."
+        )
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, known.items, (len(user), count))
+    # Where few items are left, drawing until all are new takes ever longer.
+    for row in np.flatnonzero(known.items > MOST_DRAWS * (known.items - met[user] - count)):
+        own = known.keys[slice(*np.searchsorted(known.keys, (user[row] + np.array([0, 1])) * known.items))]
+        unmet = np.setdiff1d(np.arange(known.items), own % known.items, assume_unique=True)
+        drawn[row] = generator.permutation(unmet)[:count]
     while True:
         order = np.argsort(drawn, axis=1, kind="stable")
         ordered = np.take_along_axis(drawn, order, axis=1)

@@ -1,6 +1,6 @@
 """The prepared folder: plain arrays that every later verb reads.
 
-prepared.json      how it was made, statistics, a digest of ids and training part
+prepared.json      how it was made, statistics, digests: of ids and training part, and of what is held out
 ids.npz            users, items: int64 or words, sorted; an index is a place in them
 train.npz          user, item: int32 (rows,), and value, time where the log has them
 validation.npz     the same, and negatives int32 (rows, n) where they were drawn
@@ -105,12 +105,20 @@ class Prepared:
         return matrix
 
 
-def digest_of(users: np.ndarray, items: np.ndarray, train: Part) -> str:
-    """SHA-256 of the ids and the training part."""
+def digest_of(*arrays: np.ndarray) -> str:
+    """SHA-256 of arrays."""
     digest = hashlib.sha256()
-    for array in (users, items, train.user, train.item):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _digests(users: np.ndarray, items: np.ndarray, parts: dict[str, Part]) -> dict[str, str]:
+    held_out = [array for name in ("validation", "test") for array in parts[name].arrays().values()]
+    return {
+        "digest": digest_of(users, items, parts["train"].user, parts["train"].item),
+        "held_out_digest": digest_of(*held_out),
+    }
 
 
 def check_free(folder: pathlib.Path) -> None:
@@ -138,9 +146,9 @@ def write_prepared(
     Raises:
         InputError: if the folder holds something.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).resolve()
     check_free(folder)
-    description = {**description, "digest": digest_of(users, items, parts["train"])}
+    description = {**description, **_digests(users, items, parts)}
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -165,22 +173,19 @@ def read_prepared(folder: str | os.PathLike) -> Prepared:
     if not (folder / DESCRIPTION).is_file():
         holds = "no such folder" if not folder.is_dir() else f"a folder without {DESCRIPTION}"
         raise InputError(f"Expected a folder that `kapps pcrec prepare` wrote. Received {folder}: {holds}.")
-    description = read_json(folder / DESCRIPTION)
-    ids = read_arrays(folder / IDS)
+    description = read_json(folder / DESCRIPTION, "digest", "held_out_digest")
+    ids = read_arrays(folder / IDS, "users", "items")
     parts = {}
     for name in ("train", "validation", "test"):
-        arrays = read_arrays(folder / f"{name}.npz")
+        arrays = read_arrays(folder / f"{name}.npz", "user", "item")
         try:
             parts[name] = Part(**arrays)
         except TypeError:
             raise InputError(
                 f"Expected {folder / name}.npz to hold user and item. Received {sorted(arrays)}."
             ) from None
-    try:
-        users, items = ids["users"], ids["items"]
-        sound = digest_of(users, items, parts["train"]) == description["digest"]
-    except KeyError as error:
-        raise InputError(f"Expected {folder} to be whole. Received it without {error}.") from None
-    if not sound:
-        raise InputError(f"Expected {folder} as it was written. Received ids or a training part that were changed.")
-    return Prepared(folder, users, items, parts["train"], parts["validation"], parts["test"], description)
+    for name, digest in _digests(ids["users"], ids["items"], parts).items():
+        if digest != description[name]:
+            changed = "ids or a training part" if name == "digest" else "a validation or test part"
+            raise InputError(f"Expected {folder} as it was written. Received {changed} that was changed.")
+    return Prepared(folder, ids["users"], ids["items"], parts["train"], parts["validation"], parts["test"], description)

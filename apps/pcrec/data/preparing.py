@@ -12,7 +12,7 @@ import numpy as np
 
 from apps.pcrec.data import filtering, negatives
 from apps.pcrec.data.prepared import APPLICATION, Part, Prepared, check_free, write_prepared
-from apps.pcrec.data.reading import Columns, Log, joined, read_log
+from apps.pcrec.data.reading import Columns, Log, joined, moment, read_log
 from apps.pcrec.data.splitting import PARTS, TEST, TRAIN, VALIDATION, split
 from apps.pcrec.statistics import gini
 from tools.errors import InputError
@@ -35,7 +35,7 @@ class PrepareConfig:
         drop_missing: leave out rows without user, item, value or time.
         minimum_value: least rating that counts as an interaction, or None.
         maximum_value: largest rating that counts, or None.
-        minimum_time: earliest time that counts, or None.
+        minimum_time: earliest time that counts, a number or a date as the column has them, or None.
         maximum_time: latest time that counts, or None.
         minimum_user: interactions that a user must have, with `minimum_item` over and over (k-core).
         minimum_item: interactions that an item must have.
@@ -59,8 +59,8 @@ class PrepareConfig:
     drop_missing: bool = False
     minimum_value: float | None = None
     maximum_value: float | None = None
-    minimum_time: float | None = None
-    maximum_time: float | None = None
+    minimum_time: float | str | None = None
+    maximum_time: float | str | None = None
     minimum_user: int = 1
     minimum_item: int = 1
     split: str = "leave-one-out"
@@ -86,6 +86,8 @@ def prepare(config: PrepareConfig, folder: str | os.PathLike, tell: Callable[[st
         log = _filtered(_read(config, config.log, tell), config, tell)
         time = log.time if config.order == "time" else None
         rule = config.split
+        if config.order == "time" and config.time is None and rule != "temporal":
+            tell(f"{config.log}: no column of times (--time): which rows of a user are held out is drawn")
         part = split(rule, log.user, log.time if rule == "temporal" else time, config.shares, config.seed)
     parts = {name: _part(log, part == number) for number, name in enumerate(PARTS)}
     if config.negatives:
@@ -131,24 +133,30 @@ def _read(config: PrepareConfig, path: str, tell: Callable[[str], None]) -> Log:
     )
     if missing:
         tell(f"{path}: {missing} rows without user, item, value or time are left out")
-    keep = filtering.first_of_each_pair(log)
-    if not keep.all():
-        tell(f"{path}: {int((~keep).sum())} rows repeat a user and an item; the earliest of each is kept")
-        log = log.take(keep)
     if log.time is not None and (np.diff(log.time) < 0).any():
         tell(f"{path}: the rows are not in the order of their times; the times decide")
     return log
 
 
+def _without_repetitions(log: Log, tell: Callable[[str], None]) -> Log:
+    keep = filtering.first_of_each_pair(log)
+    if not keep.all():
+        tell(f"{log.path}: {int((~keep).sum())} rows repeat a user and an item; the earliest of each is kept")
+    return log.take(keep)
+
+
 def _filtered(log: Log, config: PrepareConfig, tell: Callable[[str], None]) -> Log:
     keep = np.ones(len(log), bool)
     for name in ("value", "time"):
-        ends = (getattr(config, f"minimum_{name}"), getattr(config, f"maximum_{name}"))
-        if ends != (None, None):
-            inside = filtering.within(getattr(log, name), *ends)
+        ends = {end: getattr(config, f"{end}_{name}") for end in ("minimum", "maximum")}
+        given = {end: bound for end, bound in ends.items() if bound is not None}
+        if given:
+            if name == "time":
+                given = {end: moment(bound, log.dates, f"--{end}-time") for end, bound in given.items()}
+            inside = filtering.within(getattr(log, name), given.get("minimum"), given.get("maximum"))
             tell(f"{log.path}: {int((keep & ~inside).sum())} rows are left out by their {name}")
             keep &= inside
-    log = log.take(keep)
+    log = _without_repetitions(log.take(keep), tell)
     core = filtering.k_core(log.user, log.item, config.minimum_user, config.minimum_item)
     if not core.all():
         tell(f"{log.path}: {int((~core).sum())} rows are left out: their user or item has too few")
@@ -160,7 +168,8 @@ def _filtered(log: Log, config: PrepareConfig, tell: Callable[[str], None]) -> L
 
 def _given(config: PrepareConfig, tell: Callable[[str], None]) -> tuple[Log, np.ndarray]:
     """Three files as one log, and the part of each row."""
-    logs = joined([_read(config, path, tell) for path in (config.log, config.validation, config.test)])
+    paths = (config.log, config.validation, config.test)
+    logs = joined([_without_repetitions(_read(config, path, tell), tell) for path in paths])
     filters = [config.minimum_value, config.maximum_value, config.minimum_time, config.maximum_time]
     if filters != [None] * 4 or config.minimum_user > 1 or config.minimum_item > 1:
         raise InputError("Expected no filters with parts that are given. Received some.")

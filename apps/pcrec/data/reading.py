@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import os
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ class Log:
         item: index into `items` of each row, int64 (rows,).
         value: rating of each row, float64 (rows,), or None.
         time: time of each row, int64 or float64 (rows,), or None; dates count microseconds since 1970.
+        dates: whether the times were dates.
     """
 
     path: str
@@ -55,6 +58,7 @@ class Log:
     item: np.ndarray
     value: np.ndarray | None = None
     time: np.ndarray | None = None
+    dates: bool = False
 
     def __len__(self) -> int:
         return len(self.user)
@@ -105,12 +109,12 @@ def read_log(
     users, user = _ids(path, columns.user, table[columns.user])
     items, item = _ids(path, columns.item, table[columns.item])
     value = None if columns.value is None else _numbers(path, columns.value, table[columns.value]).astype("float64")
-    time = None if columns.time is None else _times(path, columns.time, table[columns.time])
+    time, dates = (None, False) if columns.time is None else _times(path, columns.time, table[columns.time])
     missing = {columns.user: user < 0, columns.item: item < 0}
     for name, numbers in ((columns.value, value), (columns.time, time)):
         if numbers is not None:
             missing[name] = ~np.isfinite(numbers)
-    log = Log(str(path), users, items, user, item, value, time)
+    log = Log(str(path), users, items, user, item, value, time, dates)
     absent = np.any(list(missing.values()), axis=0)
     if not absent.any():
         return log, 0
@@ -176,7 +180,10 @@ def _read_text(path: pathlib.Path, wanted: list[str], header: bool, separator: s
     from pyarrow import csv as arrow_csv
 
     with open(path, encoding="utf-8-sig", newline="") as file:
-        first = next(csv.reader(file, delimiter=separator), None)
+        try:
+            first = next(csv.reader(file, delimiter=separator), None)
+        except csv.Error as error:
+            raise InputError(f"Expected {path} to begin with a line of columns. Received: {error}.") from None
     if not first:
         raise InputError(f"Expected {path} to have rows. Received an empty file.")
     names = first if header else [f"x{place}" for place in range(1, len(first) + 1)]
@@ -204,6 +211,7 @@ def _check_names(path: pathlib.Path, wanted: list[str], names: list[str]) -> Non
 def _ids(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
     """Sorted ids, and the index of each row's id or -1 where it is missing."""
     import pyarrow
+    import pyarrow.compute
 
     if pyarrow.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -218,10 +226,22 @@ def _ids(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, np.nda
             raise InputError(
                 f"Expected ids of words or whole numbers in {path}. Received others in {name!r}."
             ) from None
+    elif pyarrow.types.is_uint64(column.type):
+        try:
+            column = column.cast(pyarrow.int64())
+        except pyarrow.ArrowInvalid:
+            column = column.cast(pyarrow.string())
     elif not pyarrow.types.is_integer(column.type):
         column = column.cast(pyarrow.string())
+        # What is served says "" where there is no item.
+        column = pyarrow.compute.if_else(pyarrow.compute.equal(column, ""), None, column)
     encoded = pyarrow.table({"ids": column.dictionary_encode()}).unify_dictionaries().column("ids").combine_chunks()
     words = encoded.dictionary
+    if pyarrow.types.is_string(words.type) and any("\n" in word for word in words.to_pylist()):
+        raise InputError(
+            f"Expected ids of one line in {path}. Received one of several in {name!r}: a quotation mark that is not "
+            "closed?"
+        )
     ids = words.to_numpy(zero_copy_only=False)
     ids = ids.astype("int64") if pyarrow.types.is_integer(words.type) else _whole(np.array(ids.tolist(), dtype=str))
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
@@ -253,12 +273,13 @@ def _numbers(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
     raise InputError(f"Expected numbers in column {name!r} of {path}. Received {_example(column)}.")
 
 
-def _times(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
+def _times(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, bool]:
+    """The times, and whether they are dates: microseconds since 1970."""
     import pyarrow
 
     if not pyarrow.types.is_temporal(column.type):
         try:
-            return _numbers(path, name, column)
+            return _numbers(path, name, column), False
         except InputError:
             pass
     try:
@@ -270,7 +291,32 @@ def _times(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
             f"Expected numbers or dates (2014-07-23 12:00:00) in column {name!r} of {path}. "
             f"Received {_example(column)}."
         ) from None
-    return numbers
+    return numbers, True
+
+
+def moment(text: str | float, dates: bool, name: str) -> float:
+    """A bound of the times as a number to compare them with.
+
+    Args:
+        text: a number, or a date.
+        dates: whether the times are dates.
+        name: of the bound.
+
+    Raises:
+        InputError: if it is none of the kind that the times are.
+    """
+    if not dates:
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(f"Expected {name} to be a number, as the times of the log. Received {text!r}.") from None
+    try:
+        point = datetime.datetime.fromisoformat(str(text))
+    except ValueError:
+        raise InputError(f"Expected {name} to be a date, as the times of the log. Received {text!r}.") from None
+    if re.fullmatch(r"[\d.]+", str(text)):
+        raise InputError(f"Expected {name} to be a date (2014-07-23), as the times of the log. Received {text!r}.")
+    return float(np.datetime64(point.replace(tzinfo=None), "us").astype("int64"))
 
 
 def _example(column: Any) -> str:

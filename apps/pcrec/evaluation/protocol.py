@@ -102,9 +102,8 @@ def evaluate(
         raise InputError(f"Expected part to be one of {', '.join(MASKED)}. Received {part!r}.")
     rows, unknown = judged(prepared, part)
     items = len(prepared.items)
+    check_cutoff(max(cutoffs), rows, protocol, items)
     if protocol == "full":
-        if max(cutoffs) > items:
-            raise InputError(f"Expected cutoffs up to the {items} items. Received {max(cutoffs)}.")
         ranking = rank_all(recommender, rows, prepared.matrix(*MASKED[part]), rule=ties, top=max(cutoffs))
     else:
         ranking = rank_among_negatives(recommender, rows, rule=ties)
@@ -122,7 +121,7 @@ def evaluate(
         "measures": means,
     }
     if ranking.top is not None:
-        shown = [np.bincount(ranking.top[:, :cutoff].ravel(), minlength=items) for cutoff in cutoffs]
+        shown = [np.bincount(ranking.top[:, :cutoff].ravel() + 1, minlength=items + 1)[1:] for cutoff in cutoffs]
         for cutoff, counts in zip(cutoffs, shown, strict=True):
             means[f"coverage@{cutoff}"] = float((counts > 0).mean())
             means[f"gini@{cutoff}"] = gini(counts)
@@ -131,6 +130,15 @@ def evaluate(
         document["intervals"] = dict(zip(values, ends.tolist(), strict=True))
         document["bootstrap"] = bootstrap
     return Evaluation(users, values, document)
+
+
+def check_cutoff(cutoff: int, part: Part, protocol: str, items: int) -> None:
+    """Raises an `InputError` where a part has not as many candidates as the cutoff, by the protocol."""
+    if protocol == "stored" and part.negatives is None:
+        raise InputError("Expected stored negatives (prepare --negatives 99). Received a prepared folder without.")
+    candidates = items if protocol == "full" else part.negatives.shape[1] + 1
+    if cutoff > candidates:
+        raise InputError(f"Expected cutoffs up to the {candidates} candidates. Received {cutoff}.")
 
 
 class Monitor:
@@ -147,16 +155,13 @@ class Monitor:
     def __init__(self, prepared: Prepared, measure: str, protocol: str, users: int, seed: int):
         self.name, self.cutoff = parse_monitor(measure)
         check_names((self.cutoff,), protocol)
-        if protocol == "full" and self.cutoff > len(prepared.items):
-            raise InputError(f"Expected a cutoff up to the {len(prepared.items)} items. Received {measure!r}.")
         self.measure, self.protocol = measure, protocol
         self.masked = prepared.matrix(*MASKED["validation"])
         self.part, _ = judged(prepared, "validation")
         if users and len(self.part) > users:
             rows = np.random.default_rng(seed).choice(len(self.part), users, replace=False)
             self.part = take(self.part, np.sort(rows))
-        if protocol == "stored" and self.part.negatives is None:
-            raise InputError("Expected stored negatives (prepare --negatives 99). Received a prepared folder without.")
+        check_cutoff(self.cutoff, self.part, protocol, len(prepared.items))
 
     def __call__(self, recommender: Recommender) -> float:
         """The mean over the users."""

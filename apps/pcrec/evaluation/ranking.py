@@ -28,7 +28,8 @@ class Ranking:
     Attributes:
         user: of each held-out item, int (rows,).
         rank: of each, from 1, int64 (rows,).
-        top: the best items of each user, best first, int32 (users, K), or None where they are not defined.
+        top: the best items of each user, best first, int32 (users, K), -1 where no more are candidates; or None where
+            they are not defined.
     """
 
     user: np.ndarray
@@ -87,6 +88,7 @@ def rank_all(
         ranks[begin:end] = _ranks(scores, rows, item[begin:end], held, rule)
         if top:
             best[piece] = top_items(scores, best.shape[1])
+            best[piece][~np.isfinite(np.take_along_axis(scores, best[piece], axis=1))] = -1
     back = np.empty(len(order), "int64")
     back[order] = ranks
     return Ranking(part.user, back, best)

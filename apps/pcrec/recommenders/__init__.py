@@ -27,6 +27,11 @@ class Recommender(abc.ABC):
 
     kind: str
 
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """How many users and items it knows."""
+
     @abc.abstractmethod
     def scores(self, users: np.ndarray) -> np.ndarray:
         """Scores of all items, float32 (users, items), for the users of these indices."""

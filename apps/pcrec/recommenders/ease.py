@@ -52,7 +52,9 @@ class EASE(Recommender):
         by_user = users < items
         gram = (train @ train.T if by_user else train.T @ train).toarray().astype("float64")
         gram[np.diag_indices_from(gram)] += l2
-        factor, _ = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        factor, singular = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        if singular:
+            raise InputError(f"Expected an l2 that makes X'X + l2 I invertible. Received {l2}.")
         inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
         # The upper half holds what was given.
         inverse = np.tril(inverse)
@@ -65,6 +67,10 @@ class EASE(Recommender):
         who = (by_item.indices[begin:end] for begin, end in ends)
         explained = np.array([inverse[np.ix_(met, met)].sum() for met in who])
         return cls(inverse.astype("float32"), (1 - explained) / l2, True, train)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.train.shape[0], len(self.diagonal)
 
     def scores(self, users: np.ndarray) -> np.ndarray:
         rows = self.train[users]
@@ -80,5 +86,5 @@ class EASE(Recommender):
 
     @classmethod
     def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> EASE:
-        arrays = read_arrays(folder / WEIGHTS)
+        arrays = read_arrays(folder / WEIGHTS, "inverse", "diagonal", "by_user")
         return cls(arrays["inverse"], arrays["diagonal"], bool(arrays["by_user"]), train)

@@ -58,6 +58,10 @@ class ItemKNN(Recommender):
             parts.append(scipy.sparse.csr_matrix(similar))
         return cls(scipy.sparse.vstack(parts, format="csr"), train)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.train.shape[0], self.similarities.shape[0]
+
     def scores(self, users: np.ndarray) -> np.ndarray:
         return (self.train[users] @ self.similarities).toarray()
 
@@ -71,7 +75,7 @@ class ItemKNN(Recommender):
 
     @classmethod
     def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> ItemKNN:
-        arrays = read_arrays(folder / SIMILARITIES)
-        items = train.shape[1]
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        return cls(scipy.sparse.csr_matrix(parts, (items, items)), train)
+        names = ("data", "indices", "indptr")
+        arrays = read_arrays(folder / SIMILARITIES, *names)
+        items = len(arrays["indptr"]) - 1
+        return cls(scipy.sparse.csr_matrix(tuple(arrays[name] for name in names), (items, items)), train)

@@ -32,6 +32,10 @@ class Vectors(Recommender):
             raise InputError(f"Expected vectors (users, d) and (items, d). Received {user.shape} and {item.shape}.")
         self.user, self.item = np.ascontiguousarray(user, "float32"), np.ascontiguousarray(item, "float32")
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.user), len(self.item)
+
     def scores(self, users: np.ndarray) -> np.ndarray:
         return self.user[users] @ self.item.T
 
@@ -47,7 +51,7 @@ class Vectors(Recommender):
 
     @classmethod
     def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> Vectors:
-        arrays = read_arrays(folder / VECTORS)
+        arrays = read_arrays(folder / VECTORS, "user", "item")
         return cls(arrays["user"], arrays["item"])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apps.vq_vae.flags import COMMAND, refuse_foreign
-from tools.commands import Flags, add_command, add_flags, print_result, table
+from tools.commands import Flags, add_command, add_flags, print_result, seed_number, table
 from tools.errors import InputError
 
 DATA = "a folder of .wav files (with manifest.csv of file, speaker, label, or names of the --pattern), or one .wav file"
@@ -26,7 +26,7 @@ TRAIN: Flags = {
 SAMPLING: Flags = {
     "--temperature": (float, "the logits are divided by it (default 1)"),
     "--top-p": (float, "share of the probability from which is sampled (default 1)"),
-    "--seed": (int, "of the sampling (default 0)"),
+    "--seed": (seed_number, "of the sampling (default 0)"),
     "--batch": (int, "recordings at a time (default 32)"),
 }
 
@@ -70,7 +70,7 @@ def add_commands(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("folder", metavar="FOLDER", type=pathlib.Path, help="a new one")
     parser.add_argument("--count", type=int, default=300, help="how many sentences (default 300)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sentences (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the sentences (default 0)")
 
     parser = add_command(
         verbs,

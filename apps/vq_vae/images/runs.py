@@ -82,7 +82,7 @@ def load_run(path: str | os.PathLike, which: str = "best") -> Run:
     Raises:
         InputError: if this is no run folder, one of another application, or its training has not ended.
     """
-    folder, model, config, summary = read_run(path, which, IMAGES)
+    folder, model, config, summary = read_run(path, which, IMAGES, "variance", "sigma")
     return Run(folder, model, likelihood_of(config, summary), config, summary)
 
 

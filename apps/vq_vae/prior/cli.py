@@ -13,7 +13,7 @@ from apps.vq_vae.audio import cli as audio_cli
 from apps.vq_vae.flags import COMMAND, refuse_foreign
 from apps.vq_vae.media import medium_of_prior
 from apps.vq_vae.runs import AUDIO
-from tools.commands import Flags, add_command, add_flags, pair, print_result, table
+from tools.commands import Flags, add_command, add_flags, interruptible, pair, print_result, seed_number, table
 from tools.errors import InputError
 
 TRAIN_PRIOR: Flags = {
@@ -37,7 +37,7 @@ TRAIN_PRIOR: Flags = {
     "--steps-per-epoch": (int, "steps between two lines of the log (default 500)"),
     "--batch-size": (int, "examples a step (default 64)"),
     "--learning-rate": (float, "of Adam (default 0.0003)"),
-    "--seed": (int, "of everything random (default 0)"),
+    "--seed": (seed_number, "of everything random (default 0)"),
 }
 
 
@@ -91,7 +91,8 @@ def run_train_prior(options: argparse.Namespace) -> None:
         raise InputError(f"Expected --window only for audio. Received it for {config.autoencoder}.")
     from apps.vq_vae.prior.training import train
 
-    report = train(config, options.output, resume=options.resume)
+    with interruptible(options.output / "state.npz", "every whole epoch"):
+        report = train(config, options.output, resume=options.resume)
     print_result(options, report, lambda: _report_text(report, options.output))
 
 
@@ -162,7 +163,7 @@ def _add_sample(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--top-p", type=float, default=1.0, help="only the likeliest codes of this share (default 1, all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the samples (default 0)")
     parser.add_argument("--codes", type=pathlib.Path, metavar="NPZ", help="write codes and labels here too")
     parser.add_argument("--autoencoder", metavar="RUN", help="the autoencoder, if it is no longer where it was")
 

@@ -90,7 +90,7 @@ def load_prior_run(
         raise InputError(f"Expected a run of train-prior. Received {folder}, a run of an autoencoder of {medium}.")
     if not (folder / REPORT).exists():
         raise InputError(f"Expected a run whose training has ended. Received {folder}: no {REPORT} (--resume goes on).")
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", "data", "prior_of", "autoencoder_digest", "names")
     place = pathlib.Path(autoencoder or config["data"]["autoencoder"])
     if not place.is_dir():
         raise InputError(

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from apps.vq_vae.flags import COMMAND
-from tools.commands import add_command, print_result, table
+from tools.commands import add_command, print_result, seed_number, table
 from tools.errors import InputError
 
 
@@ -42,7 +42,7 @@ def _add_make_moving_digits(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--split", default="all", help="digits to take: all (default), train (first nine tenths) or test (the others)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of everything random (default 0)")
 
 
 def run_make_moving_digits(options: argparse.Namespace) -> None:
@@ -112,7 +112,7 @@ def _add_predict_video(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--top-k", type=int, help="only the likeliest K codes (default all)")
     parser.add_argument("--top-p", type=float, help="only the likeliest codes of this share (default all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples and of changed actions (default 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the samples and of changed actions (default 0)")
     parser.add_argument("--autoencoder", metavar="RUN", help="the autoencoder, if it is no longer where it was")
 
 

@@ -44,7 +44,14 @@ def make_run(prepared, tmp_path_factory):
         key = tuple(sorted(fields.items()))
         if key not in made:
             made[key] = tmp_path_factory.mktemp("runs") / fields.get("model", "mf")
-            small = {"channels": 8, "batch_size": 32, "epochs": 6, "learning_rate": 0.02, "monitor": "ndcg@5"}
+            small = {
+                "channels": 8,
+                "batch_size": 32,
+                "epochs": 6,
+                "passes": 2,
+                "learning_rate": 0.02,
+                "monitor": "ndcg@5",
+            }
             train(TrainingConfig(prepared=str(prepared.path), **{**small, **fields}), made[key])
         return made[key]
 

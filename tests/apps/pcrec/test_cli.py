@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-VERBS = ("prepare", "finetune", "evaluate", "recommend", "export", "gin")
+VERBS = ("prepare", "pretrain", "embed", "finetune", "evaluate", "recommend", "export", "gin")
 
 
 def test_the_parser_imports_no_framework():
@@ -47,11 +47,13 @@ def test_wrong_use_is_status_2(kapps, line):
 def test_the_flags_are_fields():
     from apps.pcrec import flags
     from apps.pcrec.data.preparing import PrepareConfig
+    from apps.pcrec.pretraining import PretrainingConfig
     from apps.pcrec.runs import TrainingConfig
 
     for own, config, rest in (
         (flags.PREPARE, PrepareConfig, {"log", "header"}),
         (flags.FINETUNE, TrainingConfig, {"prepared"}),
+        (flags.PRETRAIN, PretrainingConfig, {"prepared"}),
     ):
         names = {flag.removeprefix("--").replace("-", "_") for flag in own}
         assert names | rest == {field.name for field in dataclasses.fields(config)}
@@ -137,10 +139,12 @@ def test_evaluate(kapps, make_run, tmp_path):
     means = [one["measures"]["ndcg@5"] for one in document["runs"]]
     expected = (means[0] + means[1] - means[2] - means[3]) / 2
     assert tests["seeds"]["difference"] == pytest.approx(expected) == tests["users"]["difference"]
-    status, out, _ = kapps("evaluate", *runs, "--protocol", "stored", "--ties", "optimistic", "--bootstrap", 20)
+    status, out, _ = kapps(
+        "evaluate", *runs, "--protocol", "stored", "--ties", "optimistic", "--cutoffs", "5", "--bootstrap", 20
+    )
     assert status == 0 and "10 candidates, ties optimistic" in out and "coverage" not in out
     status, _, err = kapps("evaluate", runs[0], "--cutoffs", "50")
-    assert status == 1 and "cutoffs up to the 30 items" in err
+    assert status == 1 and "cutoffs up to the 30 candidates" in err
 
 
 def test_recommend(kapps, make_run):
@@ -153,6 +157,10 @@ def test_recommend(kapps, make_run):
     assert status == 0 and "nobody: not known from training" in err and "popularity" in out
     status, out, _ = kapps("recommend", run, "--items", "100,102", "--k", 2, "--json")
     assert json.loads(out)[0]["source"] == "items"
+    status, out, err = kapps("recommend", run, "--items", '100,"a, b"', "--k", 2, "--json")
+    assert status == 0 and json.loads(out)[0]["unknown"] == ["a, b"] and "a, b: not in the catalogue" in err
+    status, out, err = kapps("recommend", run, "--items", "0100", "--k", 2)
+    assert status == 0 and "0100: not known from training" in err
     status, _, err = kapps("recommend", run, "--users", "u03", "--k", 30)
     assert status == 0 and "items are left of the 30 asked for" in err
     status, _, err = kapps("recommend", run, "--users", "u03", "--k", 31)
@@ -173,3 +181,17 @@ def test_export_for_the_edge(kapps, make_run, tmp_path):
     status, out, _ = kapps("export", make_run(), "--base", tmp_path, "--name", "small", *flags)
     assert status == 0 and "small_float32.tflite" in out
     assert (tmp_path / "small" / "lite" / "small_float32.tflite").exists()
+
+
+def test_runs_that_are_no_pairs_are_refused(kapps, make_run):
+    one, two, popular = make_run(seed=0), make_run(seed=1), make_run(model="popularity")
+    few = ("--cutoffs", 5, "--bootstrap", 20)
+    status, _, err = kapps("evaluate", one, one, "--against", two, two, *few)
+    assert status == 1 and "Expected each run once" in err
+    status, _, err = kapps("evaluate", one, two, "--against", two, one, *few)
+    assert status == 1 and "of the same seeds, in the same order" in err
+    # A baseline has no seeds: it stands against each.
+    status, out, _ = kapps("evaluate", one, two, "--against", popular, popular, *few)
+    assert status == 0 and "RUN less --against" in out
+    status, out, _ = kapps("evaluate", popular, popular, "--against", popular, popular, *few)
+    assert status == 0 and "all equal" in out

@@ -180,3 +180,11 @@ def test_lite(run, tmp_path):
     ids = np.load(tmp_path / "small_ids.npz")["items"]
     assert ids[answer["item"]].tolist() == [one.items for one in expected]
     np.testing.assert_allclose(answer["score"], [one.scores for one in expected], rtol=1e-4, atol=1e-5)
+
+
+def test_lite_answers_with_minus_one_where_nothing_is_left(run, tmp_path):
+    export_lite(run, tmp_path, "small", "float32", 5, 28, lambda line: None)
+    answer = Runner(tmp_path / "small_float32.tflite")(
+        {"user": np.array([3], "int32"), "exclude": np.arange(28, dtype="int32")[None]}
+    )
+    assert sorted(answer["item"][0].tolist()) == [-1, -1, -1, 28, 29] and set(answer["item"][0, :2]) == {28, 29}

@@ -11,7 +11,7 @@ from apps.pcrec.data.preparing import PrepareConfig, prepare
 from apps.pcrec.initial import read_vectors
 
 SMALL = [
-    *("--epochs", 2, "--batch-size", 32, "--learning-rate", 0.02, "--l2", 0.01),
+    *("--epochs", 2, "--batch-size", 32, "--learning-rate", 0.02, "--l2", 0.01, "--passes", 2),
     *("--pretrain-epochs", 1, "--pretrain-steps-per-epoch", 2, "--pretrain-queue-size", 32),
 ]
 RUN = [name for name in comparison.FORMS if name != "hops_3"]
@@ -29,10 +29,17 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def compared(source, prepared, tmp_path_factory):
+def target(small_log, tmp_path_factory):
+    """The small log with as many candidates as the largest cutoff."""
+    config = PrepareConfig(log=str(small_log), user="who", item="what", time="when", negatives=19)
+    return prepare(config, tmp_path_factory.mktemp("prepared") / "target", lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def compared(source, target, tmp_path_factory):
     """The folder of a comparison of every form, but one that differs in a number, with one seed."""
     folder = tmp_path_factory.mktemp("comparison") / "runs"
-    assert call(source, prepared.path, folder, "--seeds", 1, "--forms", ",".join(RUN)) == 0
+    assert call(source, target.path, folder, "--seeds", 1, "--forms", ",".join(RUN)) == 0
     return folder
 
 
@@ -49,10 +56,10 @@ def test_every_form_is_measured(compared):
         assert all(0 <= value <= 1 for value in seeds["0"].values())
 
 
-def test_each_form_begins_with_the_vectors_it_names(compared, prepared):
+def test_each_form_begins_with_the_vectors_it_names(compared, target):
     def initial(name):
         config = json.loads((compared / f"{name}_0" / "config.json").read_text())["training"]
-        return config["initial"] and read_vectors(config["initial"], prepared), config
+        return config["initial"] and read_vectors(config["initial"], target), config
 
     (trained, _), (untrained, config) = initial("pretrained"), initial("untrained")
     assert trained[0].shape == (40, 64) and not np.allclose(trained[0], untrained[0])
@@ -68,11 +75,11 @@ def test_each_form_begins_with_the_vectors_it_names(compared, prepared):
     assert not (compared / "encoder_untrained_0").exists()
 
 
-def test_more_seeds_go_on_where_it_stopped(compared, source, prepared, capsys):
+def test_more_seeds_go_on_where_it_stopped(compared, source, target, capsys):
     kept = {path: path.stat().st_mtime_ns for path in compared.glob("*_0/report.json")}
     capsys.readouterr()
     flags = ("--seeds", 2, "--forms", "popularity,scratch,pretrained", "--json")
-    assert call(source, prepared.path, compared, *flags) == 0
+    assert call(source, target.path, compared, *flags) == 0
     document = json.loads(capsys.readouterr().out)
     assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
     rows, results = document["forms"], json.loads((compared / "results.json").read_text())
@@ -92,10 +99,10 @@ def test_more_seeds_go_on_where_it_stopped(compared, source, prepared, capsys):
     assert all(name in table for name in rows) and f"{found['difference']:+.4f} (p {found['p']:.2g})" in table
 
 
-def test_targets_share_encoders(compared, source, prepared, tmp_path):
+def test_targets_share_encoders(compared, source, target, tmp_path):
     written = (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns
     flags = ("--encoders", compared, "--seeds", 1, "--forms", "not_fine_tuned")
-    assert call(source, prepared.path, tmp_path / "other", *flags) == 0
+    assert call(source, target.path, tmp_path / "other", *flags) == 0
     assert (compared / "encoder_walk_0" / "report.json").stat().st_mtime_ns == written
     assert not (tmp_path / "other" / "encoder_walk_0").exists()
     found, known = (
@@ -105,12 +112,12 @@ def test_targets_share_encoders(compared, source, prepared, tmp_path):
     assert found == known
 
 
-def test_what_is_refused(compared, source, prepared, tmp_path, capsys):
+def test_what_is_refused(compared, source, target, tmp_path, capsys):
     for arguments, words in (
         ((source, source, tmp_path / "a"), "another prepared folder as target"),
-        ((source, prepared.path, tmp_path / "b", "--forms", "magic"), "Received magic"),
-        ((source, prepared.path, tmp_path / "c", "--seeds", 0), "seeds to be at least 1"),
-        ((source, prepared.path, compared, "--initial-norm", 0.5), "Received another"),
+        ((source, target.path, tmp_path / "b", "--forms", "magic"), "Received magic"),
+        ((source, target.path, tmp_path / "c", "--seeds", 0), "seeds to be at least 1"),
+        ((source, target.path, compared, "--initial-norm", 0.5), "Received another"),
     ):
         capsys.readouterr()
         assert call(*arguments) == 1

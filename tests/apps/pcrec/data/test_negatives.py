@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from apps.pcrec.data.negatives import Pairs, draw, rechorus, uniform
+from tools.errors import InputError
 
 
 @pytest.fixture
@@ -48,3 +49,19 @@ def test_the_published_draw_is_that_of_plain_loops(known):
 def test_parts_have_draws_of_their_own(known):
     found = draw("uniform", np.arange(20), np.arange(20), known, 5, 0)
     assert set(found) == {"validation", "test"} and (found["test"] != found["validation"]).any()
+
+
+def test_nearly_all_items_left_are_drawn_at_once():
+    """Of 400 items 395 are wanted and 397 left: by trying, the last of each row would take hundreds of draws."""
+    user = np.arange(300)
+    known = Pairs(np.repeat(user, 3), np.tile([5, 7, 9], 300), 400)
+    drawn = uniform(user, known, 395, (1,))
+    assert not known.contain(user[:, None], drawn).any()
+    assert (np.diff(np.sort(drawn, axis=1), axis=1) > 0).all()
+    absent = np.array([np.setdiff1d(np.arange(400), [*row, 5, 7, 9]) for row in drawn])
+    assert absent.shape == (300, 2) and len(np.unique(absent)) > 200
+
+
+def test_too_many_negatives_are_refused():
+    with pytest.raises(InputError, match=r"at most 2 negatives .--negatives."):
+        uniform(np.array([0]), Pairs(np.zeros(3, int), np.arange(3), 5), 3, (1,))

@@ -93,6 +93,32 @@ def test_value_and_time_filters(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("filters", [{"minimum_value": 4}, {"minimum_time": "6"}])
+def test_a_repeated_pair_keeps_the_row_that_passes_the_filters(tmp_path, filters):
+    text = "u,i,v,t\na,1,1,1\na,2,5,7\na,3,5,8\na,1,5,9\n"
+    prepared, _ = make(tmp_path, text, value="v", time="t", **filters)
+    assert [ids(prepared, name) for name in ("train", "validation", "test")] == [[("a", 2)], [("a", 3)], [("a", 1)]]
+
+
+def test_bounds_of_dates(tmp_path):
+    text = "u,i,t\n" + "".join(f"a,{day},2014-01-0{day} 12:00:00\n" for day in range(1, 7))
+    prepared, told = make(tmp_path, text, time="t", minimum_time="2014-01-02", maximum_time="2014-01-05 13:00:00")
+    assert prepared.items.tolist() == [2, 3, 4, 5] and any("2 rows are left out by their time" in line for line in told)
+    for bound in ("20140102", 20140102, "soon"):
+        with pytest.raises(InputError, match="--minimum-time to be a date"):
+            make(tmp_path, text, "other", time="t", minimum_time=bound)
+    with pytest.raises(InputError, match="--maximum-time to be a number"):
+        make(tmp_path, LOG, "other", time="t", maximum_time="2014-01-02")
+
+
+def test_an_order_that_is_drawn_is_told(tmp_path):
+    line = "which rows of a user are held out is drawn"
+    assert any(line in one for one in make(tmp_path, LOG, "a")[1])
+    assert not any(
+        line in one for one in make(tmp_path, LOG, "b", time="t")[1] + make(tmp_path, LOG, "c", order="random")[1]
+    )
+
+
 def test_given_parts(tmp_path):
     (tmp_path / "dev.csv").write_text("u,i\na,2\nb,1\n")
     (tmp_path / "test.csv").write_text("u,i\nb,9\na,1\na,7\n")
@@ -123,10 +149,19 @@ def test_a_changed_folder_is_refused(tmp_path):
     make(tmp_path, LOG, time="t")
     train = dict(np.load(tmp_path / "out" / "train.npz"))
     np.savez(tmp_path / "out" / "train.npz", **{**train, "item": train["item"][::-1]})
-    with pytest.raises(InputError, match="that were changed"):
+    with pytest.raises(InputError, match="a training part that was changed"):
         read_prepared(tmp_path / "out")
     np.savez(tmp_path / "out" / "train.npz", **train, more=train["item"])
     with pytest.raises(InputError, match="to hold user and item"):
+        read_prepared(tmp_path / "out")
+    np.savez(tmp_path / "out" / "train.npz", **train)
+    read_prepared(tmp_path / "out")
+    test = dict(np.load(tmp_path / "out" / "test.npz"))
+    np.savez(tmp_path / "out" / "test.npz", **{**test, "item": test["item"][::-1]})
+    with pytest.raises(InputError, match="a validation or test part that was changed"):
+        read_prepared(tmp_path / "out")
+    np.savez(tmp_path / "out" / "test.npz", user=test["user"])
+    with pytest.raises(InputError, match="without item"):
         read_prepared(tmp_path / "out")
     with pytest.raises(InputError, match="no such folder"):
         read_prepared(tmp_path / "none")

@@ -117,3 +117,29 @@ def test_compacting_keeps_rows(tmp_path):
     log, _ = read(tmp_path, "u,i\n2,x\n4,y\n2,z\n")
     part = log.take(np.array([True, False, True])).compacted()
     assert rows(part) == [(2, "x"), (2, "z")] and part.users.tolist() == [2]
+
+
+def test_parquet_ids_beyond_int64_are_words(tmp_path):
+    big = [2**63 + 5, 7, 2**64 - 1]
+    for kind, expected in (("uint64", ["18446744073709551615", "7", str(2**63 + 5)]), ("uint32", [5, 6, 7])):
+        ids = big if kind == "uint64" else [7, 5, 6]
+        table = pyarrow.table({"u": pyarrow.array(ids, kind), "i": pyarrow.array([1, 2, 3], "uint64")})
+        pyarrow.parquet.write_table(table, tmp_path / "big.parquet")
+        log, _ = read_log(tmp_path / "big.parquet", Columns("u", "i"))
+        assert log.users.tolist() == expected and log.items.dtype == "int64"
+
+
+def test_an_empty_word_is_missing_in_parquet_too(tmp_path):
+    table = pyarrow.table({"u": ["a", "b", "c"], "i": ["x", "", "y"]})
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(InputError, match="row 2 in column 'i'"):
+        read_log(tmp_path / "log.parquet", Columns("u", "i"))
+    log, missing = read_log(tmp_path / "log.parquet", Columns("u", "i"), drop_missing=True)
+    assert rows(log) == [("a", "x"), ("c", "y")] and missing == 1
+
+
+def test_a_quotation_mark_that_swallows_rows_is_refused(tmp_path):
+    with pytest.raises(InputError, match="a quotation mark that is not closed"):
+        read(tmp_path, 'u\ti\n"u1\ta\nu1\tb\n u1"\tc\nu2\ta\n', "log.tsv")
+    with pytest.raises(InputError, match="to begin with a line of columns"):
+        read(tmp_path, "u,i" + "x" * 200_000 + "\n1,2\n")
