@@ -75,7 +75,7 @@ def read_arrays(path: str | os.PathLike, *names: str) -> dict[str, np.ndarray]:
         raise
     except (ValueError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         # What NumPy does not know it takes for Python objects, and tells how to load them unsafely.
-        reason = "no such file, or one of Python objects" if "allow_pickle" in str(error) else error
+        reason = "another kind of file, or one of Python objects" if "allow_pickle" in str(error) else error
         raise InputError(f"Expected an .npz file of numbers or strings. Received {path}: {reason}.") from None
     _check_names(path, names, arrays)
     return arrays

@@ -309,12 +309,12 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Publishes, converts, and prints where and how near to Keras."""
-    from apps.pcrec.export import LITE_PRECISIONS, export, export_lite
+    from apps.pcrec.export import check_lite, export, export_lite
     from apps.pcrec.runs import load_run
 
-    if options.lite and options.lite not in LITE_PRECISIONS:
-        raise InputError(f"Expected a precision of {', '.join(LITE_PRECISIONS)}. Received {options.lite!r}.")
     run = load_run(options.run_folder)
+    if options.lite:
+        check_lite(run, options.lite, options.k, options.exclude)
     published = export(run, base=options.base, name=options.name, version=options.version)
     document: dict[str, Any] = {"path": str(published.path), "version": published.version, "report": published.report}
     lines = [f"published {published.path}: within {published.report['parity']['largest']:.2g} of Keras"]
@@ -323,5 +323,6 @@ def run_export(options: argparse.Namespace) -> None:
         lite = export_lite(run, folder, options.name, options.lite, options.k, options.exclude, _tell)
         document["lite"] = lite
         latency = lite["report"]["latency"]["median_ms"]
-        lines.append(f"wrote {lite['path']}: {latency:.2f} ms a user")
+        equal = lite["report"]["agreement"]["item"]["equal_share"]
+        lines.append(f"wrote {lite['path']}: {equal:.1%} of the items as Keras, {latency:.2f} ms a user")
     print_result(options, document, "\n".join(lines))

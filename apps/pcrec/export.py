@@ -56,6 +56,14 @@ def export(run: Run, *, base: str | os.PathLike, name: str, version: int | None 
     return publish(service.model, service.signatures(), base=base, name=name, version=version, card=card)
 
 
+def check_lite(run: Run, precision: str, k: int, exclude: int) -> None:
+    """Raises an `InputError` for what `export_lite` cannot write."""
+    if precision not in LITE_PRECISIONS:
+        raise InputError(f"Expected a precision of {', '.join(LITE_PRECISIONS)}. Received {precision!r}.")
+    if not 1 <= k <= len(run.items) or exclude < 1:
+        raise InputError(f"Expected k from 1 to {len(run.items)} and exclude from 1. Received {k} and {exclude}.")
+
+
 def export_lite(
     run: Run, folder: pathlib.Path, name: str, precision: str, k: int, exclude: int, tell: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -75,10 +83,7 @@ def export_lite(
     """
     from tools.lite import convert
 
-    if precision not in LITE_PRECISIONS:
-        raise InputError(f"Expected a precision of {', '.join(LITE_PRECISIONS)}. Received {precision!r}.")
-    if not 1 <= k <= len(run.items) or exclude < 1:
-        raise InputError(f"Expected k from 1 to {len(run.items)} and exclude from 1. Received {k} and {exclude}.")
+    check_lite(run, precision, k, exclude)
     users = np.arange(min(16, len(run.users)), dtype="int32")
     users = np.resize(users, max(4, len(users)))
     left_out = np.full((len(users), exclude), -1, "int32")

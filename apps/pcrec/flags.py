@@ -63,7 +63,7 @@ PREPARE: Flags = {
 }
 FINETUNE: Flags = {
     "--model": (str, "mf, lightgcn, popularity, item_knn or ease (default mf)"),
-    "--channels": (int, "length of a vector (default 64)"),
+    "--channels": (int, "length of a vector (default 64, or that of the initial vectors)"),
     "--learning-rate": (float, "of the optimizer (default 0.001)"),
     "--l2": (float, "weight of the squared vectors of a batch (default 0.1, of lightgcn 0.0001)"),
     "--batch-size": (int, "interactions in a step (default 256)"),

@@ -37,7 +37,7 @@ class TrainingConfig:
     Attributes:
         prepared: the prepared folder.
         model: mf, lightgcn, popularity, item_knn or ease.
-        channels: length of a vector (mf without initial vectors, lightgcn).
+        channels: length of a vector, or None for that of the initial vectors, or 64 without any.
         learning_rate: of the optimizer.
         l2: weight of the squared vectors of a batch, or None for that of the model: 0.1 of mf, 0.0001 of lightgcn.
         batch_size: interactions in a step.
@@ -63,7 +63,7 @@ class TrainingConfig:
 
     prepared: str
     model: str = "mf"
-    channels: int = 64
+    channels: int | None = None
     learning_rate: float = 0.001
     l2: float | None = None
     batch_size: int = 256
@@ -149,7 +149,13 @@ class Run:
         Raises:
             InputError: if it is another.
         """
-        prepared = read_prepared(folder or self.config.prepared)
+        place = pathlib.Path(folder or self.config.prepared)
+        if not place.is_dir():
+            raise InputError(
+                f"Expected the prepared folder of {self.path} in {place}. Received no such folder (--prepared tells "
+                "where it is now)."
+            )
+        prepared = read_prepared(place)
         if prepared.digest != self.digest:
             raise InputError(
                 f"Expected the prepared folder that {self.path} was trained on. Received {prepared.path}, another: "

@@ -49,9 +49,9 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, *, resume: bool
     """
     check(config)
     prepared = read_prepared(config.prepared)
-    config = completed(config, len(prepared.train))
-    monitor = Monitor(prepared, config.monitor, config.protocol, config.validation_users, config.seed)
     begin = _beginning(config, prepared)
+    config = completed(config, len(prepared.train), None if begin is None else begin[0].shape[1])
+    monitor = Monitor(prepared, config.monitor, config.protocol, config.validation_users, config.seed)
     described = {"application": APPLICATION, "kind": "run", "digest": prepared.digest}
     folder = open_run(run_folder, {**described, "training": dataclasses.asdict(config)}, resume=resume)
     if resume and (folder / REPORT).exists():
@@ -80,16 +80,22 @@ def train(config: TrainingConfig, run_folder: str | os.PathLike, *, resume: bool
     return report
 
 
-def completed(config: TrainingConfig, rows: int) -> TrainingConfig:
+def completed(config: TrainingConfig, rows: int, channels: int | None) -> TrainingConfig:
     """The configuration with numbers in place of None.
 
     Args:
         config: as given.
         rows: of the training part.
+        channels: of the initial vectors, if there are any.
+
+    Raises:
+        InputError: if the initial vectors have another length than was asked for.
     """
+    if channels and config.channels not in (None, channels):
+        raise InputError(f"Expected initial vectors of {config.channels} channels. Received {channels}.")
     l2, deviation = TRAINED.get(config.model, TRAINED["mf"])
     passes = -(-LEAST_STEPS * min(config.batch_size, rows) // rows)
-    own = {"l2": l2, "initial_deviation": deviation, "passes": passes}
+    own = {"channels": channels or 64, "l2": l2, "initial_deviation": deviation, "passes": passes}
     return dataclasses.replace(
         config, **{name: number for name, number in own.items() if getattr(config, name) is None}
     )
@@ -237,11 +243,10 @@ class _MatrixFactorization:
     """A model, how an example becomes its input, and the vectors it has come to."""
 
     def __init__(self, config: TrainingConfig, prepared: Prepared, begin: tuple[np.ndarray, np.ndarray] | None):
-        channels = config.channels if begin is None else begin[0].shape[1]
         self.model = models.create(
             "mf",
             input_shape=(1 + config.negatives,),
-            classes=channels,
+            classes=config.channels,
             users=len(prepared.users),
             items=len(prepared.items),
             initial_deviation=config.initial_deviation,

@@ -8,6 +8,7 @@ import datetime
 import os
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -270,7 +271,7 @@ def _numbers(path: pathlib.Path, name: str, column: Any) -> np.ndarray:
             return column.cast(kind).to_numpy()
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
             continue
-    raise InputError(f"Expected numbers in column {name!r} of {path}. Received {_example(column)}.")
+    raise InputError(f"Expected numbers in column {name!r} of {path}. Received {_example(column, _is_number)}.")
 
 
 def _times(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, bool]:
@@ -289,7 +290,7 @@ def _times(path: pathlib.Path, name: str, column: Any) -> tuple[np.ndarray, bool
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
         raise InputError(
             f"Expected numbers or dates (2014-07-23 12:00:00) in column {name!r} of {path}. "
-            f"Received {_example(column)}."
+            f"Received {_example(column, _is_moment)}."
         ) from None
     return numbers, True
 
@@ -319,5 +320,23 @@ def moment(text: str | float, dates: bool, name: str) -> float:
     return float(np.datetime64(point.replace(tzinfo=None), "us").astype("int64"))
 
 
-def _example(column: Any) -> str:
-    return f"{column.type}, as {column.drop_null()[0].as_py()!r}" if len(column.drop_null()) else str(column.type)
+def _example(column: Any, good: Callable[[str], bool]) -> str:
+    """The type of a column, and its first value that is not good."""
+    bad = next((str(value) for value in column.to_pylist() if value is not None and not good(str(value))), None)
+    return str(column.type) if bad is None else f"{column.type}, as {bad!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return _is_number(text)
+    return True

@@ -138,7 +138,9 @@ def check_cutoff(cutoff: int, part: Part, protocol: str, items: int) -> None:
         raise InputError("Expected stored negatives (prepare --negatives 99). Received a prepared folder without.")
     candidates = items if protocol == "full" else part.negatives.shape[1] + 1
     if cutoff > candidates:
-        raise InputError(f"Expected cutoffs up to the {candidates} candidates. Received {cutoff}.")
+        raise InputError(
+            f"Expected cutoffs up to the {candidates} candidates (--cutoffs, --monitor). Received {cutoff}."
+        )
 
 
 class Monitor:

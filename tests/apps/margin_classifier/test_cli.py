@@ -193,7 +193,7 @@ def test_explain(kapps, trained_run, small_table, tmp_path):
         ((), "Expected both classes in column 'good'"),
         (("--repeats", 0), "repeats to be at least 1"),
         (("--worst", -1), "worst to be at least 0"),
-        (("--seed", -1), "seed to be from 0"),
+        (("--seed", 2**31), "seed to be from 0"),
     ],
 )
 def test_explanations_that_are_refused(kapps, trained_run, tmp_path, flags, words):
@@ -239,7 +239,7 @@ def test_compare(kapps, small_table, tmp_path):
         (("--folds", "1"), "folds to be at least 2"),
         (("--folds", "100"), "the rows of the smaller class"),
         (("--flips", "0,0"), "each of the flips once"),
-        (("--seed", "-1"), "seed to be from 0"),
+        (("--seed", str(2**31)), "seed to be from 0"),
         (("--l2", "nan"), "l2 to be at least 0"),
         (("--l2", "-1"), "l2 to be at least 0"),
     ],

@@ -144,7 +144,7 @@ def test_evaluate(kapps, make_run, tmp_path):
     )
     assert status == 0 and "10 candidates, ties optimistic" in out and "coverage" not in out
     status, _, err = kapps("evaluate", runs[0], "--cutoffs", "50")
-    assert status == 1 and "cutoffs up to the 30 candidates" in err
+    assert status == 1 and "up to the 30 candidates" in err and "--cutoffs" in err
 
 
 def test_recommend(kapps, make_run):
@@ -173,6 +173,9 @@ def test_export(kapps, make_run, tmp_path):
     assert (tmp_path / "small" / "1" / "saved_model.pb").exists()
     status, _, err = kapps("export", make_run(), "--base", tmp_path, "--name", "small", "--lite", "int4")
     assert status == 1 and "Expected a precision" in err and not (tmp_path / "small" / "2").exists()
+    flags = ("--lite", "float32", "--k", 31)
+    status, _, err = kapps("export", make_run(), "--base", tmp_path, "--name", "small", *flags)
+    assert status == 1 and "Expected k from 1 to 30" in err and not (tmp_path / "small" / "2").exists()
 
 
 @pytest.mark.slow

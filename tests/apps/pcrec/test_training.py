@@ -13,7 +13,7 @@ from apps.pcrec.data.prepared import Part
 from apps.pcrec.evaluation.protocol import Monitor, evaluate
 from apps.pcrec.runs import TrainingConfig, config_of, load_run
 from apps.pcrec.sparse_adam import SparseAdam
-from apps.pcrec.training import train
+from apps.pcrec.training import completed, train
 from apps.pcrec.triples import Triples, schedule
 from keras_layers import losses
 from tools.errors import InputError
@@ -104,6 +104,18 @@ def test_training_beats_popularity(make_run, prepared, model):
         run = load_run(make_run(model=name, epochs=20, l2=0.001, initial_deviation=0.1))
         measured[name] = evaluate(run.recommender(), prepared, cutoffs=(5,)).document["measures"]["ndcg@5"]
     assert measured[model] > 1.3 * measured["popularity"]
+
+
+def test_what_is_not_given_goes_by_the_model_and_the_log():
+    mf, light = (completed(TrainingConfig("x", model=model), 121_892, None) for model in ("mf", "lightgcn"))
+    assert (mf.channels, mf.l2, mf.initial_deviation, mf.passes) == (64, 0.1, 0.01, 3)
+    assert (light.l2, light.initial_deviation) == (1e-4, 0.1)
+    assert completed(TrainingConfig("x"), 5_000, 48).passes == 52
+    assert completed(TrainingConfig("x"), 5_000, 48).channels == 48
+    # A log of fewer rows than a batch has a step in a pass.
+    assert completed(TrainingConfig("x"), 10, None).passes == 1000
+    given = TrainingConfig("x", channels=3, l2=0.5, initial_deviation=0.2, passes=7)
+    assert completed(given, 10, None) == given
 
 
 def test_the_report(make_run, prepared):
@@ -235,6 +247,8 @@ def test_vectors_that_do_not_fit(prepared, vectors, tmp_path):
         np.savez(tmp_path / "bad.npz", **{**arrays, **change})
         with pytest.raises(InputError, match=words):
             initial.read_vectors(tmp_path / "bad.npz", prepared)
+    with pytest.raises(InputError, match="Expected initial vectors of 7 channels"):
+        train(TrainingConfig(prepared=str(prepared.path), initial=str(path), channels=7), tmp_path / "run")
     np.savez(tmp_path / "bad.npz", user=user)
     with pytest.raises(InputError, match="Expected user, item and digest"):
         initial.read_vectors(tmp_path / "bad.npz", prepared)
@@ -248,7 +262,7 @@ def test_vectors_that_do_not_fit(prepared, vectors, tmp_path):
         ({"l2": -1.0}, "Expected l2"),
         ({"learning_rate": 0.0}, "Expected learning_rate"),
         ({"monitor": "luck@5"}, "Expected a measure"),
-        ({"monitor": "ndcg@500"}, "Expected cutoffs up to the 30 candidates"),
+        ({"monitor": "ndcg@500"}, "up to the 30 candidates"),
         ({"protocol": "half"}, "Expected protocol"),
         ({"initial_form": "random"}, "a file of initial vectors"),
         ({"epochs": 0}, "or initial vectors"),
@@ -274,6 +288,8 @@ def test_a_run_and_another_prepared_folder(make_run, prepared, tmp_path):
     run = load_run(make_run())
     with pytest.raises(InputError, match="were source and target swapped"):
         run.prepared(other.path)
+    with pytest.raises(InputError, match="--prepared tells"):
+        run.prepared(tmp_path / "moved")
     assert config_of(json.loads((run.path / "config.json").read_text())) == run.config
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
@@ -283,6 +299,17 @@ def test_a_run_and_another_prepared_folder(make_run, prepared, tmp_path):
         load_run(copy)
     with pytest.raises(InputError, match="a run of this version"):
         config_of({"training": {"prepared": "x", "flavour": 1}})
+    np.savez(copy / "catalogue.npz", **arrays)
+    for file, text in (("summary.json", "{}"), ("config.json", '{"application": "pcrec", "kind": "run"}')):
+        kept = (copy / file).read_text()
+        (copy / file).write_text(text)
+        with pytest.raises(InputError, match="changed, or of another version"):
+            load_run(copy)
+        (copy / file).write_text(kept)
+    vectors = dict(np.load(copy / "vectors.npz"))
+    np.savez(copy / "vectors.npz", user=vectors["user"], item=vectors["item"][1:])
+    with pytest.raises(InputError, match=r"40 users and 30 items. Received one of 40 and 29"):
+        load_run(copy).recommender()
     (copy / "config.json").write_text('{"application": "margin_classifier"}')
     with pytest.raises(InputError, match="of another command"):
         load_run(copy)
