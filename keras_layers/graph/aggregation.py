@@ -49,7 +49,7 @@ def aggregate(features: Any, structure: Any, aggregation: str) -> Any:
 
     Args:
         features: (nodes, channels) or (batch, nodes, channels).
-        structure: edges (edges, 2) of integers, source and target, where an edge of negative nodes is padding; or an
+        structure: edges (edges, 2) of integers, source and target, where an edge of a negative node is padding; or an
             adjacency (batch, nodes, nodes) whose entry (i, j) is the weight with which node i receives from j.
         aggregation: "sum", "mean" (the sum over the number of edges, or over the sum of the weights) or "max" (of
             every entry that is not 0, whatever its weight).
@@ -57,6 +57,7 @@ def aggregate(features: Any, structure: Any, aggregation: str) -> Any:
     if len(features.shape) == 2:
         sources, targets = structure[:, 0], structure[:, 1]
         received = ops.take(features, ops.maximum(sources, 0), axis=0)
+        targets = ops.where(sources < 0, sources, targets)
         return reduce_segments(received, targets, ops.shape(features)[0], aggregation)
     if aggregation == "max":
         return _dense_maximum(features, structure)

@@ -106,6 +106,8 @@ def read_graphs(folder: str | os.PathLike, features: str | None = None) -> Graph
     labels, tags, sizes, edges, counts = [], [], [], [], []
     for _ in range(reader.numbers(1)[0]):
         size, label, *_ = reader.numbers(2)
+        if not size:
+            raise reader.error("a graph of 1 node or more")
         links = set()
         for node in range(size):
             tag, degree, *others = reader.numbers(2)

@@ -124,7 +124,7 @@ def test_padded_edges_and_masked_nodes_of_a_list_count_nothing(aggregation):
     edges = edges_of(adjacency)
     plain, filled = GINConv(4, aggregation), GINConv(4, aggregation)
     more = np.concatenate([features, np.full((3, 5), 9.0, "float32")])
-    inputs = [more, np.concatenate([edges, np.full((5, 2), -1, "int32")]), np.arange(12) < 9]
+    inputs = [more, np.concatenate([edges, np.array([[-1, -1], [-1, 2], [3, -1]], "int32")]), np.arange(12) < 9]
     plain([features, edges]), filled(inputs)
     filled.set_weights(plain.get_weights())
     right = plain([features, edges], training=True)

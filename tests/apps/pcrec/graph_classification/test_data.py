@@ -49,6 +49,7 @@ def test_degrees_as_features(two, rings):
         ("1\n2 zero\n", "integers in line 2 .* Received '2 zero'"),
         ("1\n2\n", "at least 2 integers in line 2"),
         ("1\n-1 0\n", "at least 2 integers in line 2"),
+        ("2\n1 0\n0 0\n0 1\n", "a graph of 1 node or more in line 4 .* Received '0 1'"),
     ],
 )
 def test_a_damaged_file_is_told_by_its_line(two, text, message):
