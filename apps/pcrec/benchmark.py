@@ -101,7 +101,7 @@ def run_implicit(options: argparse.Namespace) -> None:
         recommender = load_run(pathlib.Path(folder) / "run").recommender()
     add("kapps", report["epochs"], report["seconds_per_pass"], recommender)
     peer = BayesianPersonalizedRanking(
-        factors=config.channels,
+        factors=recommender.user.shape[1],
         learning_rate=options.learning_rate,
         regularization=options.regularization,
         iterations=options.iterations,
