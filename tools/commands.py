@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import contextlib
 import gc
 import json
@@ -124,24 +125,19 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
     try:
         return _status_of(options)
     finally:
-        if "tensorflow" in sys.modules:
-            _collect(options.debug)
+        atexit.unregister(_free_cycles)
+        atexit.register(_free_cycles)
 
 
-def _collect(debug: bool) -> None:
-    """Frees what the command left in cycles while the interpreter lives.
+def _free_cycles() -> None:
+    """Frees what a command left in cycles, before the interpreter ends.
 
-    A stream of tf.data that calls Python waits for its threads when it is freed. Left to the end of the interpreter, it
-    waits for ever: the interpreter has stopped those threads by then.
+    A stream of tf.data that calls Python waits for its threads when it is freed. Later it would wait for ever: the
+    interpreter stops those threads first.
     """
-    hook = sys.unraisablehook
-    if not debug:
-        # A file that Ctrl-C left open complains when it is freed.
-        sys.unraisablehook = lambda _: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = hook
+    # A file that Ctrl-C left open complains when it is freed.
+    sys.unraisablehook = lambda _: None
+    gc.collect()
 
 
 def _status_of(options: argparse.Namespace) -> int:
