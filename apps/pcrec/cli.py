@@ -265,7 +265,7 @@ def run_recommend(options: argparse.Namespace) -> None:
     else:
         answers = [service.for_items(options.items, options.k, **lists)]
     for answer in answers:
-        if answer.source == "popularity":
+        if answer.source == "popularity" and run.personal:
             _tell(f"{_asked(answer)}: not known from training; the answer is what is most popular")
         elif answer.unknown:
             _tell(f"{', '.join(answer.unknown)}: not in the catalogue; the answer goes by the others")
@@ -305,6 +305,7 @@ def _add_export(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--lite", metavar="PRECISION", help="also a LiteRT file: float32, float16 or dynamic")
     parser.add_argument("--k", type=int, default=20, help="items of an answer of the LiteRT file (default 20)")
     parser.add_argument("--exclude", type=int, default=64, help="items its requests can leave out (default 64)")
+    parser.add_argument("--prepared", type=pathlib.Path, help="where the prepared folder is now, if it has moved")
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -315,7 +316,7 @@ def run_export(options: argparse.Namespace) -> None:
     run = load_run(options.run_folder)
     if options.lite:
         check_lite(run, options.lite, options.k, options.exclude)
-    published = export(run, base=options.base, name=options.name, version=options.version)
+    published = export(run, base=options.base, name=options.name, version=options.version, prepared=options.prepared)
     document: dict[str, Any] = {"path": str(published.path), "version": published.version, "report": published.report}
     lines = [f"published {published.path}: within {published.report['parity']['largest']:.2g} of Keras"]
     if options.lite:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from apps.pcrec.data.prepared import APPLICATION
-from apps.pcrec.recommenders.vectors import Vectors
 from apps.pcrec.runs import Run
+from apps.pcrec.scorers import scorer_of
 from apps.pcrec.serving import Service, lite_model
 from tools.errors import InputError
 from tools.files import replacing
@@ -20,31 +20,34 @@ from tools.saved_model import Published, publish
 LITE_PRECISIONS = ("float32", "float16", "dynamic")
 
 
-def vectors_of(run: Run) -> Vectors:
-    """The run's vectors.
-
-    Raises:
-        InputError: if it is a recommender of another kind.
-    """
-    recommender = None if run.kind != "vectors" else run.recommender()
-    if not isinstance(recommender, Vectors):
-        raise InputError(f"Expected a run of mf, lightgcn or popularity to export. Received {run.config.model}.")
-    return recommender
-
-
-def export(run: Run, *, base: str | os.PathLike, name: str, version: int | None = None) -> Published:
+def export(
+    run: Run,
+    *,
+    base: str | os.PathLike,
+    name: str,
+    version: int | None = None,
+    prepared: str | os.PathLike | None = None,
+) -> Published:
     """Publishes the run under base/name/version with the signatures of `apps.pcrec.serving`.
 
+    Args:
+        run: a trained recommender.
+        base: folder of published models.
+        name: of the model.
+        version: of it; None (default) for the one after the highest.
+        prepared: where the prepared folder of an ease or item_knn is now, if it has moved.
+
     Raises:
-        InputError: if it has no vectors, the version exists, or the gate refuses the result.
+        InputError: if the version exists, there are too many items for weights between them, or the gate refuses the
+            result.
     """
-    vectors = vectors_of(run)
-    service = Service(run, vectors)
+    scorer = scorer_of(run, run.recommender(run.prepared(prepared) if prepared else None))
+    service = Service(run, scorer)
     card = {
         "application": APPLICATION,
         "model": run.config.model,
-        "source": f"{run.config.model} of vectors of length {vectors.item.shape[1]}",
-        "parameters": int(vectors.user.size + vectors.item.size),
+        "source": f"{run.config.model}, {scorer.description}",
+        "parameters": scorer.parameters,
         "users": len(run.users),
         "items": len(run.items),
         "none": service.none,
@@ -58,6 +61,11 @@ def export(run: Run, *, base: str | os.PathLike, name: str, version: int | None 
 
 def check_lite(run: Run, precision: str, k: int, exclude: int) -> None:
     """Raises an `InputError` for what `export_lite` cannot write."""
+    if run.kind != "vectors":
+        raise InputError(
+            f"Expected a run of mf, lightgcn or popularity for a LiteRT file. Received {run.config.model}, whose "
+            "weights between items are too large for a device."
+        )
     if precision not in LITE_PRECISIONS:
         raise InputError(f"Expected a precision of {', '.join(LITE_PRECISIONS)}. Received {precision!r}.")
     if not 1 <= k <= len(run.items) or exclude < 1:
@@ -79,7 +87,7 @@ def export_lite(
         tell: called with a line about each stage.
 
     Raises:
-        InputError: for another precision, or a k beyond the catalogue.
+        InputError: for a run without vectors, another precision, or a k beyond the catalogue.
     """
     from tools.lite import convert
 
@@ -92,7 +100,7 @@ def export_lite(
         left_out[row, : len(met)] = met
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}_{precision}.tflite"
-    model = lite_model(vectors_of(run), k, exclude)
+    model = lite_model(run.recommender(), k, exclude)
     examples = {"user": users, "exclude": left_out}
     report = convert(model, path, precision=precision, representative=examples, rewrite=False, seconds=1.0, tell=tell)
     with replacing(folder / f"{name}_ids.npz") as partial:

@@ -10,7 +10,7 @@ import numpy as np
 
 from apps.pcrec.data.prepared import Prepared
 from apps.pcrec.evaluation.ranking import top_items
-from apps.pcrec.recommenders import Recommender
+from apps.pcrec.recommenders import ItemWeights, Recommender
 from apps.pcrec.recommenders.vectors import Vectors
 from apps.pcrec.runs import Run, index_of
 from tools.errors import InputError
@@ -71,7 +71,7 @@ class Recommendations:
         run, places = self.run, index_of(self.run.users, list(users))
         answers = []
         for asked, user in zip(users, places.tolist(), strict=True):
-            known = user >= 0 and run.trained[user]
+            known = user >= 0 and run.trained[user] and run.personal
             scores = self.recommender.scores(np.array([user]))[0].copy() if known else run.popularity.copy()
             met = run.items_of(user) if user >= 0 and not keep_met else ()
             answers.append(self._answer(asked, "user" if known else "popularity", scores, met, k, exclude, allow))
@@ -83,20 +83,23 @@ class Recommendations:
         """The best k items for somebody who met these: by fold-in, or the most popular ones where none is known.
 
         Raises:
-            InputError: as of `for_users`, and if the recommender has no vectors to fold in.
+            InputError: as of `for_users`.
         """
         places = index_of(self.run.items, list(items))
         met = np.unique(places[places >= 0])
         unknown = [str(item) for item, place in zip(items, places, strict=True) if place < 0]
-        if not len(met):
-            answer = self._answer(list(items), "popularity", self.run.popularity.copy(), (), k, exclude, allow)
-            return dataclasses.replace(answer, unknown=unknown)
-        if not isinstance(self.recommender, Vectors):
-            raise InputError(f"Expected a run of vectors to fold in (mf, lightgcn). Received {self.run.config.model}.")
-        vector = folded(self.recommender, met, fold_in_matrix(self.recommender, self.run))
-        scores = self.recommender.item @ vector
-        answer = self._answer(list(items), "items", scores, met, k, exclude, allow)
+        known = len(met) > 0 and self.run.personal
+        scores = self._scores_of(met) if known else self.run.popularity.copy()
+        answer = self._answer(list(items), "items" if known else "popularity", scores, met, k, exclude, allow)
         return dataclasses.replace(answer, unknown=unknown)
+
+    def _scores_of(self, met: np.ndarray) -> np.ndarray:
+        if isinstance(self.recommender, ItemWeights):
+            import scipy.sparse
+
+            row = scipy.sparse.csr_matrix((np.ones(len(met), "float32"), met, [0, len(met)]), (1, len(self.run.items)))
+            return self.recommender.scores_of_rows(row)[0]
+        return self.recommender.item @ folded(self.recommender, met, fold_in_matrix(self.recommender, self.run))
 
     def _answer(
         self,

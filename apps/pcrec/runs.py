@@ -175,6 +175,11 @@ class Run:
             )
         return recommender
 
+    @property
+    def personal(self) -> bool:
+        """Whether it answers each user differently."""
+        return self.config.model != "popularity"
+
     def items_of(self, user: int) -> np.ndarray:
         """What the user of this index met."""
         return self.met[self.offsets[user] : self.offsets[user + 1]]

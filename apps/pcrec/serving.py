@@ -18,9 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.pcrec.recommendation import fold_in_matrix
 from apps.pcrec.recommenders.vectors import Vectors
 from apps.pcrec.runs import Run
+from apps.pcrec.scorers import Scorer, constant
 from keras_layers import RowEmbedding
 from tools.saved_model import Signature
 
@@ -31,10 +31,6 @@ LEFT_OUT = 1e9
 def none_of(ids: np.ndarray) -> Any:
     """The id that stands for none: "", or the largest negative number below all ids."""
     return "" if ids.dtype.kind == "U" else min(-1, int(ids.min()) - 1)
-
-
-def _constant(array: np.ndarray) -> tf.Variable:
-    return tf.Variable(array, trainable=False)
 
 
 class Finder:
@@ -56,7 +52,7 @@ class Finder:
                 vocabulary=ids.tolist(), num_oov_indices=1, oov_token=unknown, name=name
             )
         else:
-            self._sorted = _constant(ids.astype("int64"))
+            self._sorted = constant(ids.astype("int64"))
 
     def __call__(self, asked: tf.Tensor) -> tf.Tensor:
         if self.layer is not None:
@@ -68,27 +64,24 @@ class Finder:
 
 
 class Service:
-    """The served functions of a run of vectors.
+    """The served functions of a run.
 
     Args:
-        run: a run of mf, lightgcn or popularity.
-        vectors: its recommender.
+        run: a trained recommender.
+        scorer: how it scores.
     """
 
-    def __init__(self, run: Run, vectors: Vectors):
-        self.run, self.items = run, len(run.items)
+    def __init__(self, run: Run, scorer: Scorer):
+        self.run, self.items, self.scorer = run, len(run.items), scorer
         self.none = none_of(run.items)
         self.kind = tf.string if run.items.dtype.kind == "U" else tf.int64
         self.user_kind = tf.string if run.users.dtype.kind == "U" else tf.int64
         self.find_user, self.find_item = Finder(run.users, "user_ids"), Finder(run.items, "item_ids")
-        self.model = scoring_model(vectors, self.find_user, self.find_item)
+        self.model = scoring_model(scorer, self.find_user, self.find_item)
         ids = run.items.astype(object) if run.items.dtype.kind == "U" else run.items
         self._ids = tf.constant(ids, self.kind)
-        self._offsets, self._met = _constant(run.offsets.astype("int32")), _constant(run.met)
-        self._trained, self._popularity = _constant(run.trained), _constant(run.popularity)
-        self._fold_in = _constant(fold_in_matrix(vectors, run))
-        norms = np.linalg.norm(vectors.item, axis=1, keepdims=True)
-        self._directions = _constant(vectors.item / np.maximum(norms, 1e-12))
+        self._offsets, self._met = constant(run.offsets.astype("int32")), constant(run.met)
+        self._known, self._popularity = constant(run.trained & run.personal), constant(run.popularity)
 
     # === signatures ===
 
@@ -116,7 +109,7 @@ class Service:
                 {"items": np.stack([items, items]), **k, **some},
             ),
         }
-        if self._directions.shape[1] > 1:
+        if self.scorer.tells_near:
             found["similar_items"] = Signature(self.similar_items, {**single("item"), **one}, {"item": items, **k})
         return found
 
@@ -126,10 +119,8 @@ class Service:
         """The best items that the user has not met; the most popular for somebody nothing was learned of."""
         index = self.find_user(user)
         found, safe = index >= 0, tf.maximum(index, 0)
-        known = found & tf.gather(self._trained, safe)
-        scores = tf.where(
-            known[:, None], self.model.get_layer("items")(self.model.get_layer("users")(safe)), self._popularity
-        )
+        known = found & tf.gather(self._known, safe)
+        scores = tf.where(known[:, None], self.scorer.of_users(safe), self._popularity)
         begin = tf.gather(self._offsets, safe)
         length = tf.where(found, tf.gather(self._offsets, safe + 1) - begin, 0)
         met = tf.ragged.range(begin, begin + length)
@@ -147,20 +138,16 @@ class Service:
         # A matrix of ones counts an item once, however often it is named.
         size = tf.stack([tf.shape(index)[0], self.items])
         met = self._marked(size, index)
-        count = tf.reduce_sum(met, axis=1)
-        layer = self.model.get_layer("items")
-        total = tf.matmul(met, layer.kernel, transpose_b=True) / tf.sqrt(tf.maximum(count, 1.0))[:, None]
-        known = count > 0
-        scores = tf.where(known[:, None], layer(tf.matmul(total, self._fold_in)), self._popularity)
+        known = tf.reduce_any(met > 0, axis=1) & self.run.personal
+        scores = tf.where(known[:, None], self.scorer.of_items(met), self._popularity)
         scores = tf.where(met > 0, -np.inf, scores)
         return {**self._best(self._within(scores, exclude, allow), k), "source": tf.where(known, "items", "popularity")}
 
     def similar_items(self, item: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The items whose vectors point most nearly the same way, by the cosine; none for an item that is not known."""
+        """The nearest items, by the cosine of the vectors or by the weight; none for an item that is not known."""
         index = self.find_item(item)
         safe = tf.maximum(index, 0)
-        scores = tf.matmul(tf.gather(self._directions, safe), self._directions, transpose_b=True)
-        scores = self._without(scores, tf.range(tf.size(safe)), safe)
+        scores = self._without(self.scorer.nearness(safe), tf.range(tf.size(safe)), safe)
         return self._best(tf.where((index >= 0)[:, None], scores, -np.inf), k)
 
     # === parts ===
@@ -211,20 +198,14 @@ class Service:
         }
 
 
-def scoring_model(vectors: Vectors, find_user: Finder, find_item: Finder) -> keras.Model:
-    """From the index of a user to the scores of all items; the tables of words hang on it as outputs of their own."""
-    user = keras.Input((), dtype="int32", name="user")
-    users = RowEmbedding(*vectors.user.shape, initializer="zeros", name="users")
-    items = keras.layers.Dense(len(vectors.item), use_bias=False, name="items")
-    inputs, outputs = {"user": user}, {"scores": items(users(user))}
+def scoring_model(scorer: Scorer, find_user: Finder, find_item: Finder) -> keras.Model:
+    """The scorer's model; the tables of words hang on it as outputs of their own."""
+    inputs, outputs = dict(scorer.inputs), {"scores": scorer.scores}
     for name, finder in (("user_id", find_user), ("item_id", find_item)):
         if finder.layer is not None:
             inputs[name] = keras.Input((), dtype="string", name=name)
             outputs[name] = finder.layer(inputs[name])
-    model = keras.Model(inputs, outputs, name="recommender")
-    users.table.assign(vectors.user)
-    items.kernel.assign(vectors.item.T)
-    return model
+    return keras.Model(inputs, outputs, name="recommender")
 
 
 def _array(ids: np.ndarray) -> np.ndarray:

@@ -54,6 +54,30 @@ class Recommender(abc.ABC):
         raise NotImplementedError
 
 
+class ItemWeights(Recommender):
+    """`scores = x W`: x says which items somebody met, W what each of them speaks for; nothing for itself.
+
+    Attributes:
+        train: x of every user, (users, items).
+    """
+
+    train: scipy.sparse.csr_matrix
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        return self.scores_of_rows(self.train[users])
+
+    @abc.abstractmethod
+    def scores_of_rows(self, rows: scipy.sparse.csr_matrix) -> np.ndarray:
+        """Scores of all items, float32 (rows, items), for anybody who met the items of these rows of ones."""
+
+    @abc.abstractmethod
+    def weights(self) -> np.ndarray:
+        """W, float32 (items, items), in full; its diagonal is 0."""
+
+    def width(self, candidates: int) -> int:
+        return self.shape[1]
+
+
 def load_recommender(kind: str, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> Recommender:
     """The recommender of a run folder.
 

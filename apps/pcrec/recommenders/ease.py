@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
-from apps.pcrec.recommenders import Recommender
+from apps.pcrec.recommenders import ItemWeights
 from tools.errors import InputError
 from tools.files import read_arrays, replacing
 
@@ -16,7 +16,7 @@ WEIGHTS = "ease.npz"
 LARGEST = 30_000
 
 
-class EASE(Recommender):
+class EASE(ItemWeights):
     """`scores = x - (x P) / diag(P)` with `P = (X'X + l2 I)^-1`, for the row x of each training user.
 
     With fewer users than items, `X P = (X X' + l2 I)^-1 X` is computed on the side of the users: the same numbers.
@@ -25,13 +25,16 @@ class EASE(Recommender):
         inverse: P, or (X X' + l2 I)^-1 where `by_user`; float32.
         diagonal: of P, float64 (items,).
         by_user: on which side the inverse is.
+        l2: what was added to the diagonal.
         train: X, (users, items).
     """
 
     kind = "ease"
 
-    def __init__(self, inverse: np.ndarray, diagonal: np.ndarray, by_user: bool, train: scipy.sparse.csr_matrix):
-        self.inverse, self.diagonal, self.by_user, self.train = inverse, diagonal, by_user, train
+    def __init__(
+        self, inverse: np.ndarray, diagonal: np.ndarray, by_user: bool, l2: float, train: scipy.sparse.csr_matrix
+    ):
+        self.inverse, self.diagonal, self.by_user, self.l2, self.train = inverse, diagonal, by_user, l2, train
 
     @classmethod
     def fit(cls, train: scipy.sparse.csr_matrix, *, l2: float = 200.0) -> EASE:
@@ -60,31 +63,53 @@ class EASE(Recommender):
         inverse = np.tril(inverse)
         inverse += np.tril(inverse, -1).T
         if not by_user:
-            return cls(inverse.astype("float32"), np.diagonal(inverse).copy(), False, train)
+            return cls(inverse.astype("float32"), np.diagonal(inverse).copy(), False, l2, train)
         # diag(P) = (1 - diag(X' K X)) / l2, with K the inverse of the users' side.
         by_item = train.tocsc()
         ends = zip(by_item.indptr[:-1], by_item.indptr[1:], strict=True)
         who = (by_item.indices[begin:end] for begin, end in ends)
         explained = np.array([inverse[np.ix_(met, met)].sum() for met in who])
-        return cls(inverse.astype("float32"), (1 - explained) / l2, True, train)
+        return cls(inverse.astype("float32"), (1 - explained) / l2, True, l2, train)
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.train.shape[0], len(self.diagonal)
 
     def scores(self, users: np.ndarray) -> np.ndarray:
-        rows = self.train[users]
-        projected = (self.train.T @ self.inverse[users].T).T if self.by_user else rows @ self.inverse
-        return (rows.toarray() - projected / self.diagonal).astype("float32")
+        if not self.by_user:
+            return super().scores(users)
+        # Of a training user X P is a row of the inverse on the side of the users, times X.
+        return self._without_own(self.train[users], (self.train.T @ self.inverse[users].T).T)
 
-    def width(self, candidates: int) -> int:
-        return self.train.shape[1]
+    def scores_of_rows(self, rows: scipy.sparse.csr_matrix) -> np.ndarray:
+        return self._without_own(rows, self._projected(rows))
+
+    def weights(self) -> np.ndarray:
+        weights = self._projected(scipy.sparse.identity(self.shape[1], "float32", "csr")) / -self.diagonal
+        np.fill_diagonal(weights, 0)
+        return weights.astype("float32")
+
+    def _projected(self, rows: scipy.sparse.csr_matrix) -> np.ndarray:
+        """rows P, by Woodbury's identity where the inverse is on the side of the users."""
+        if not self.by_user:
+            return rows @ self.inverse
+        explained = (self.train.T @ ((rows @ self.train.T) @ self.inverse).T).T
+        return (rows.toarray() - explained) / self.l2
+
+    def _without_own(self, rows: scipy.sparse.csr_matrix, projected: np.ndarray) -> np.ndarray:
+        return (rows.toarray() - projected / self.diagonal).astype("float32")
 
     def save(self, folder: pathlib.Path) -> None:
         with replacing(folder / WEIGHTS) as partial:
-            np.savez(partial, inverse=self.inverse, diagonal=self.diagonal, by_user=np.array(self.by_user))
+            np.savez(
+                partial,
+                inverse=self.inverse,
+                diagonal=self.diagonal,
+                by_user=np.array(self.by_user),
+                l2=np.array(self.l2),
+            )
 
     @classmethod
     def load(cls, folder: pathlib.Path, train: scipy.sparse.csr_matrix) -> EASE:
-        arrays = read_arrays(folder / WEIGHTS, "inverse", "diagonal", "by_user")
-        return cls(arrays["inverse"], arrays["diagonal"], bool(arrays["by_user"]), train)
+        arrays = read_arrays(folder / WEIGHTS, "inverse", "diagonal", "by_user", "l2")
+        return cls(arrays["inverse"], arrays["diagonal"], bool(arrays["by_user"]), float(arrays["l2"]), train)

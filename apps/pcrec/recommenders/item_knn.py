@@ -8,14 +8,14 @@ import numpy as np
 import scipy.sparse
 
 from apps.pcrec.evaluation.ranking import chunks
-from apps.pcrec.recommenders import Recommender
+from apps.pcrec.recommenders import ItemWeights
 from tools.errors import InputError
 from tools.files import read_arrays, replacing
 
 SIMILARITIES = "similarities.npz"
 
 
-class ItemKNN(Recommender):
+class ItemKNN(ItemWeights):
     """`score(u, i) = sum over the items j that u met of similarity(j, i)`, of each j the nearest neighbours only.
 
     Args:
@@ -62,11 +62,11 @@ class ItemKNN(Recommender):
     def shape(self) -> tuple[int, int]:
         return self.train.shape[0], self.similarities.shape[0]
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        return (self.train[users] @ self.similarities).toarray()
+    def scores_of_rows(self, rows: scipy.sparse.csr_matrix) -> np.ndarray:
+        return (rows @ self.similarities).toarray()
 
-    def width(self, candidates: int) -> int:
-        return self.train.shape[1]
+    def weights(self) -> np.ndarray:
+        return self.similarities.toarray()
 
     def save(self, folder: pathlib.Path) -> None:
         matrix = self.similarities

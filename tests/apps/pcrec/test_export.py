@@ -1,6 +1,7 @@
 """The published recommender answers as the NumPy one, with words and with whole numbers, and refuses bad requests."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_words_as_items_and_numbers_as_users(tmp_path):
     )
     expected = Recommendations(run).for_users(["-2", "3", "99"], 2)
     assert [[word.decode() for word in row] for row in answer["item"].numpy()] == [one.items for one in expected]
-    assert answer["source"].numpy().tolist() == [b"user", b"user", b"popularity"]
+    assert answer["source"].numpy().tolist() == [b"popularity"] * 3
 
 
 def test_a_user_without_training_gets_what_is_popular(tmp_path):
@@ -157,9 +158,52 @@ def test_a_user_without_training_gets_what_is_popular(tmp_path):
     ) == [list(zip(expected.items, expected.scores, strict=True))]
 
 
-def test_what_cannot_be_exported(make_run, run, tmp_path):
-    with pytest.raises(InputError, match=r"Expected a run of mf, lightgcn or popularity to export\. Received item_knn"):
-        export(load_run(make_run(model="item_knn")), base=tmp_path, name="knn")
+@pytest.mark.parametrize("model", ["ease", "item_knn"])
+def test_weights_between_items(make_run, tmp_path, model):
+    run = load_run(make_run(model=model))
+    published = export(run, base=tmp_path, name=model)
+    loaded = tf.saved_model.load(str(published.path))
+    service = Recommendations(run)
+    users = [*run.users.tolist(), "nobody"]
+    expected = service.for_users(users, 30)
+    answer = ask(loaded, "top_k", user=users, k=[30] * len(users))
+    same(answer, expected)
+    assert answer["source"].tolist() == [one.source.encode() for one in expected] and expected[0].source == "user"
+    items = [[101, 103, 101, 999], [999, -1, -1, -1], [100, 102, 104, 106]]
+    none = np.full((3, 1), -1)
+    answer = ask(loaded, "fold_in", items=items, k=[4] * 3, exclude=none, allow=none)
+    same(answer, [service.for_items([str(item) for item in row], 4) for row in items])
+    assert answer["source"].tolist() == [b"items", b"popularity", b"items"]
+    weights = run.recommender().weights()[0]
+    best = np.argsort(-np.where(weights == 0, -np.inf, weights), kind="stable")[: np.count_nonzero(weights)]
+    answer = ask(loaded, "similar_items", item=[100, 5], k=[30, 30])
+    assert answer["count"].tolist() == [len(best), 0]
+    assert answer["item"][0, : len(best)].tolist() == run.items[best].tolist()
+    np.testing.assert_allclose(answer["score"][0, : len(best)], weights[best], rtol=1e-6)
+    card = json.loads((published.path / "assets.extra" / "model.json").read_text())
+    assert card["source"] == f"{model}, weights between items" and card["parameters"] == 30 * 30
+
+
+def test_weights_whose_prepared_folder_moved(make_run, prepared, tmp_path):
+    run = make_run(model="ease")
+    moved, copy = tmp_path / "moved", tmp_path / "run"
+    shutil.copytree(prepared.path, moved)
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["training"]["prepared"] = str(tmp_path / "gone")
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="--prepared tells where"):
+        export(load_run(copy), base=tmp_path / "base", name="moved")
+    assert export(load_run(copy), base=tmp_path / "base", name="moved", prepared=moved).version == 1
+
+
+def test_what_cannot_be_exported(make_run, run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("apps.pcrec.scorers.MOST_WEIGHED_ITEMS", 29)
+        with pytest.raises(InputError, match="Expected at most 29 items to publish weights"):
+            export(load_run(make_run(model="item_knn")), base=tmp_path, name="knn")
+    with pytest.raises(InputError, match=r"mf, lightgcn or popularity for a LiteRT file\. Received ease"):
+        export_lite(load_run(make_run(model="ease")), tmp_path, "ease", "float32", 3, 4, print)
     with pytest.raises(InputError, match="Expected a precision"):
         export_lite(run, tmp_path, "small", "int8", 3, 4, print)
     with pytest.raises(InputError, match="k from 1 to 30"):

@@ -86,8 +86,20 @@ def test_what_cannot_be_asked(service, arguments, words):
         service.for_users(["u00"], **arguments)
 
 
-def test_a_baseline_answers_and_does_not_fold_in(make_run, prepared):
-    service = Recommendations(load_run(make_run(model="item_knn")))
-    assert service.for_users(["u00"], 2)[0].source == "user"
-    with pytest.raises(InputError, match="a run of vectors to fold in"):
-        service.for_items(["100"], 2)
+@pytest.mark.parametrize("model", ["ease", "item_knn"])
+def test_weights_between_items_fold_in(make_run, prepared, model):
+    """Somebody who met what a user met in training is answered as that user is."""
+    service = Recommendations(load_run(make_run(model=model)))
+    for place in (0, 7):
+        met = prepared.items[prepared.train.item[prepared.train.user == place]]
+        known = service.for_users([prepared.users[place]], 30, keep_met=True)[0]
+        new = service.for_items([str(item) for item in met], 30)
+        assert known.source == "user" and new.source == "items"
+        scores = dict(zip(known.items, known.scores, strict=True))
+        np.testing.assert_allclose(new.scores, [scores[item] for item in new.items], rtol=1e-4, atol=1e-6)
+
+
+def test_popularity_says_so(make_run):
+    service = Recommendations(load_run(make_run(model="popularity")))
+    user, items = service.for_users(["u00"], 3)[0], service.for_items(["100"], 3)
+    assert user.source == items.source == "popularity" and items.unknown == []

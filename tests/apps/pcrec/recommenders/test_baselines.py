@@ -26,6 +26,9 @@ def test_ease_is_its_closed_form_on_either_side(shape):
     model = EASE.fit(train, l2=3.0)
     assert model.by_user == (shape[0] < shape[1])
     np.testing.assert_allclose(model.scores(np.array([4, 0])), (x @ weights)[[4, 0]], atol=1e-5)
+    np.testing.assert_allclose(model.weights(), weights, atol=1e-6)
+    new = (np.random.default_rng(1).random((3, shape[1])) < 0.5).astype("float32")
+    np.testing.assert_allclose(model.scores_of_rows(scipy.sparse.csr_matrix(new)), new @ weights, atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [12, 10_000])
@@ -41,7 +44,9 @@ def test_item_knn_is_the_cosine(monkeypatch, chunk):
     )
     least = np.sort(similar, axis=1)[:, -3:-2]
     few = np.where(similar >= least, similar, 0)
-    np.testing.assert_allclose(ItemKNN.fit(train, neighbours=3, shrinkage=2).scores(np.arange(30)), x @ few, rtol=1e-5)
+    model = ItemKNN.fit(train, neighbours=3, shrinkage=2)
+    np.testing.assert_allclose(model.scores(np.arange(30)), x @ few, rtol=1e-5)
+    np.testing.assert_allclose(model.weights(), few, rtol=1e-5)
 
 
 def test_popularity_counts():
