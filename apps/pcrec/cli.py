@@ -205,15 +205,20 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def _evaluation_text(document: dict[str, Any]) -> str:
     first = document["runs"][0]
-    names = list(first["measures"])
-    rows = [[one["run"], *(f"{one['measures'][name]:.4f}" for name in names)] for one in document["runs"]]
+    names = list(dict.fromkeys(name.partition("@")[0] for name in first["measures"]))
+    cutoffs = dict.fromkeys(name.partition("@")[2] for name in first["measures"])
+    rows = [
+        [one["run"], cutoff, *(f"{one['measures'][f'{name}@{cutoff}']:.4f}" for name in names)]
+        for one in document["runs"]
+        for cutoff in cutoffs
+    ]
     among = f"{first['candidates']} candidates" + (
         f", {' and '.join(first['masked'])} masked" if first["masked"] else ""
     )
     parts = [
         f"{first['part']}: {first['users']} users, {first['rows']} rows, {first['protocol']} protocol, {among}, "
         f"ties {first['ties']}",
-        table(rows, ["run", *names]),
+        table(rows, ["run", "at", *names]),
     ]
     if "differences" in document:
         lines = []

@@ -143,6 +143,12 @@ def test_evaluate(kapps, make_run, tmp_path):
         "evaluate", *runs, "--protocol", "stored", "--ties", "optimistic", "--cutoffs", "5", "--bootstrap", 20
     )
     assert status == 0 and "10 candidates, ties optimistic" in out and "coverage" not in out
+    status, out, _ = kapps("evaluate", *runs, "--cutoffs", "3,5", "--bootstrap", 1)
+    header, _, *lines = [line.split() for line in out.splitlines() if line][1:]
+    assert header == ["run", "at", "recall", "ndcg", "hr", "mrr", "map", "coverage", "gini"]
+    shown = {(run, at): measures for run, at, *measures in lines}
+    assert set(shown) == {(str(run), at) for run in runs for at in "35"}
+    assert shown[str(runs[0]), "5"][1] == f"{first['measures']['ndcg@5']:.4f}"
     status, _, err = kapps("evaluate", runs[0], "--cutoffs", "50")
     assert status == 1 and "up to the 30 candidates" in err and "--cutoffs" in err
 
