@@ -82,14 +82,17 @@ class Recommendations:
     ) -> Answer:
         """The best k items for somebody who met these: by fold-in, or the most popular ones where none is known.
 
+        Items that nobody met in training tell nothing; those asked with are not answered with, either.
+
         Raises:
             InputError: as of `for_users`.
         """
         places = index_of(self.run.items, list(items))
         met = np.unique(places[places >= 0])
         unknown = [str(item) for item, place in zip(items, places, strict=True) if place < 0]
-        known = len(met) > 0 and self.run.personal
-        scores = self._scores_of(met) if known else self.run.popularity.copy()
+        learned = met[self.run.popularity[met] > 0]
+        known = len(learned) > 0 and self.run.personal
+        scores = self._scores_of(learned) if known else self.run.popularity.copy()
         answer = self._answer(list(items), "items" if known else "popularity", scores, met, k, exclude, allow)
         return dataclasses.replace(answer, unknown=unknown)
 
@@ -137,19 +140,18 @@ class Recommendations:
 def fold_in_matrix(vectors: Vectors, run: Run, ridge: float = 1e-3) -> np.ndarray:
     """The matrix that turns what a user met into the user's vector, fitted to the users of the training.
 
-    `vector = m' M`, where m is the sum of the vectors of the items met over the square root of their number, and M
-    minimises the squared difference to the trained vectors, plus `ridge` times the mean square of m for each of its
-    entries.
+    `vector = m' M`, where m is the sum of the vectors of the items met over the square root of their number, those that
+    nobody met in training left out, and M minimises the squared difference to the trained vectors, plus `ridge` times
+    the mean square of m for each of its entries.
 
     Returns:
         float32 (d, d).
     """
     import scipy.sparse
 
-    counts = np.diff(run.offsets)
-    met = scipy.sparse.csr_matrix(
-        (np.ones(len(run.met), "float32"), run.met, run.offsets), (len(run.users), len(run.items))
-    )
+    learned = (run.popularity > 0).astype("float32")
+    met = scipy.sparse.csr_matrix((learned[run.met], run.met, run.offsets), (len(run.users), len(run.items)))
+    counts = met @ learned
     features = ((met @ vectors.item) / np.sqrt(np.maximum(counts, 1))[:, None])[run.trained]
     gram = (features.T @ features).astype("float64")
     gram[np.diag_indices_from(gram)] += ridge * max(np.trace(gram) / len(gram), 1e-12)

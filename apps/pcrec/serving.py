@@ -138,8 +138,10 @@ class Service:
         # A matrix of ones counts an item once, however often it is named.
         size = tf.stack([tf.shape(index)[0], self.items])
         met = self._marked(size, index)
-        known = tf.reduce_any(met > 0, axis=1) & self.run.personal
-        scores = tf.where(known[:, None], self.scorer.of_items(met), self._popularity)
+        # What nobody met in training tells nothing.
+        learned = tf.where(self._popularity > 0, met, 0.0)
+        known = tf.reduce_any(learned > 0, axis=1) & self.run.personal
+        scores = tf.where(known[:, None], self.scorer.of_items(learned), self._popularity)
         scores = tf.where(met > 0, -np.inf, scores)
         return {**self._best(self._within(scores, exclude, allow), k), "source": tf.where(known, "items", "popularity")}
 

@@ -197,6 +197,30 @@ def test_weights_whose_prepared_folder_moved(make_run, prepared, tmp_path):
     assert export(load_run(copy), base=tmp_path / "base", name="moved", prepared=moved).version == 1
 
 
+@pytest.mark.parametrize("model", ["mf", "ease"])
+def test_an_item_without_training_tells_nothing(tmp_path, model):
+    """Of a temporal split: the item is known, but what it began with says nothing."""
+    lines = [f"{user},{item},{10 * item + user}" for user in range(9) for item in range(6) if (item - user) % 3]
+    lines += ["0,7,98", "1,7,99", "2,7,99"]
+    (tmp_path / "log.csv").write_text("user_id,item_id,time\n" + "\n".join(lines) + "\n")
+    config = PrepareConfig(str(tmp_path / "log.csv"), time="time", split="temporal", negatives=0)
+    prepare(config, tmp_path / "prepared", lambda line: None)
+    train(TrainingConfig(str(tmp_path / "prepared"), model=model, epochs=1, monitor="hr@2"), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    service = Recommendations(run)
+    assert run.popularity[-1] == 0 and run.items[-1] == 7
+    alone, beside, without = (service.for_items(items, k) for items, k in ((["7"], 5), (["7", "2"], 5), (["2"], 6)))
+    assert alone.source == "popularity" and 7 not in alone.items
+    assert beside.source == "items" and dict(zip(beside.items, beside.scores, strict=True)) == {
+        item: score for item, score in zip(without.items, without.scores, strict=True) if item != 7
+    }
+    loaded = tf.saved_model.load(str(export(run, base=tmp_path / "base", name="late").path))
+    none = np.full((2, 1), -1)
+    answer = ask(loaded, "fold_in", items=[[7, -1], [7, 2]], k=[5, 5], exclude=none, allow=none)
+    same(answer, [alone, beside])
+    assert answer["source"].tolist() == [b"popularity", b"items"]
+
+
 def test_what_cannot_be_exported(make_run, run, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("apps.pcrec.scorers.MOST_WEIGHED_ITEMS", 29)
