@@ -272,8 +272,8 @@ def run_recommend(options: argparse.Namespace) -> None:
     for answer in answers:
         if answer.source == "popularity" and run.personal:
             _tell(f"{_asked(answer)}: not known from training; the answer is what is most popular")
-        elif answer.unknown:
-            _tell(f"{', '.join(answer.unknown)}: not in the catalogue; the answer goes by the others")
+        elif answer.source == "items" and answer.unknown:
+            _tell(f"{', '.join(answer.unknown)}: not known from training; the answer goes by the others")
         if len(answer.items) < options.k:
             _tell(f"{_asked(answer)}: {len(answer.items)} items are left of the {options.k} asked for")
     print_result(options, [dataclasses.asdict(answer) for answer in answers], lambda: _answers_text(answers))

@@ -25,7 +25,7 @@ class Answer:
         source: "user", "items" or "popularity": what the answer goes by.
         items: ids, best first; fewer than asked for where no more are left.
         scores: of each.
-        unknown: those of the items asked with that are not in the catalogue, which the answer leaves aside.
+        unknown: those of the items asked with that nobody met in training, which the answer leaves aside.
     """
 
     asked: Any
@@ -71,10 +71,11 @@ class Recommendations:
         run, places = self.run, index_of(self.run.users, list(users))
         answers = []
         for asked, user in zip(users, places.tolist(), strict=True):
-            known = user >= 0 and run.trained[user] and run.personal
-            scores = self.recommender.scores(np.array([user]))[0].copy() if known else run.popularity.copy()
+            scores = None
+            if user >= 0 and run.trained[user] and run.personal:
+                scores = self._unless_silent(self.recommender.scores(np.array([user]))[0].copy(), run.items_of(user))
             met = run.items_of(user) if user >= 0 and not keep_met else ()
-            answers.append(self._answer(asked, "user" if known else "popularity", scores, met, k, exclude, allow))
+            answers.append(self._answer(asked, "user", scores, met, k, exclude, allow))
         return answers
 
     def for_items(
@@ -89,12 +90,19 @@ class Recommendations:
         """
         places = index_of(self.run.items, list(items))
         met = np.unique(places[places >= 0])
-        unknown = [str(item) for item, place in zip(items, places, strict=True) if place < 0]
-        learned = met[self.run.popularity[met] > 0]
-        known = len(learned) > 0 and self.run.personal
-        scores = self._scores_of(learned) if known else self.run.popularity.copy()
-        answer = self._answer(list(items), "items" if known else "popularity", scores, met, k, exclude, allow)
+        told = (places >= 0) & (self.run.popularity[places] > 0)
+        unknown = [str(item) for item, one in zip(items, told, strict=True) if not one]
+        scores = None
+        if told.any() and self.run.personal:
+            scores = self._unless_silent(self._scores_of(np.unique(places[told])), met)
+        answer = self._answer(list(items), "items", scores, met, k, exclude, allow)
         return dataclasses.replace(answer, unknown=unknown)
+
+    def _unless_silent(self, scores: np.ndarray, met: np.ndarray) -> np.ndarray | None:
+        """The scores, or None if they are weights of 0 for all but what was met: nothing links these to others."""
+        others = np.ones(len(scores), bool)
+        others[met] = False
+        return None if isinstance(self.recommender, ItemWeights) and not scores[others].any() else scores
 
     def _scores_of(self, met: np.ndarray) -> np.ndarray:
         if isinstance(self.recommender, ItemWeights):
@@ -108,7 +116,7 @@ class Recommendations:
         self,
         asked: Any,
         source: str,
-        scores: np.ndarray,
+        scores: np.ndarray | None,
         met: Any,
         k: int,
         exclude: Sequence[str],
@@ -117,6 +125,8 @@ class Recommendations:
         ids = self.run.items
         if not 1 <= k <= len(ids):
             raise InputError(f"Expected k from 1 to the {len(ids)} items of the catalogue. Received {k}.")
+        if scores is None:
+            source, scores = "popularity", self.run.popularity.copy()
         scores[np.asarray(met, "int64")] = -np.inf
         scores[self._places(exclude)] = -np.inf
         if allow is not None:

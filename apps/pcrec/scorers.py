@@ -32,8 +32,9 @@ class Scorer(abc.ABC):
         inputs: of the Functional model that says the same, by name.
         scores: its output.
         description: for the model card.
-        parameters: how many numbers were learned.
+        parameters: how many numbers were learned, of weights those that are not 0.
         tells_near: whether `nearness` tells items apart.
+        can_be_silent: whether all scores but those of the items met can be 0, where nothing links these to others.
     """
 
     inputs: dict[str, Any]
@@ -41,6 +42,7 @@ class Scorer(abc.ABC):
     description: str
     parameters: int
     tells_near: bool
+    can_be_silent: bool
 
     @abc.abstractmethod
     def of_users(self, user: tf.Tensor) -> tf.Tensor:
@@ -62,6 +64,8 @@ class VectorScorer(Scorer):
         vectors: of users and items.
         run: what they belong to.
     """
+
+    can_be_silent = False
 
     def __init__(self, vectors: Vectors, run: Run):
         user = keras.Input((), dtype="int32", name="user")
@@ -100,6 +104,8 @@ class WeightScorer(Scorer):
         InputError: for more items than weights between each two can be published of.
     """
 
+    tells_near = can_be_silent = True
+
     def __init__(self, recommender: ItemWeights):
         items = recommender.shape[1]
         if items > MOST_WEIGHED_ITEMS:
@@ -110,13 +116,13 @@ class WeightScorer(Scorer):
         met = keras.Input((items,), name="met")
         layer = keras.layers.Dense(items, use_bias=False, kernel_initializer="zeros", name="weights")
         self.inputs, self.scores = {"met": met}, layer(met)
-        layer.kernel.assign(recommender.weights())
+        weights = recommender.weights()
+        layer.kernel.assign(weights)
         self._weights = layer.kernel
         train = recommender.train.sorted_indices()
         self._offsets, self._met = constant(train.indptr.astype("int32")), constant(train.indices.astype("int32"))
-        self.tells_near = True
         self.description = "weights between items"
-        self.parameters = items * items
+        self.parameters = int(np.count_nonzero(weights))
 
     def of_users(self, user: tf.Tensor) -> tf.Tensor:
         met = tf.ragged.range(tf.gather(self._offsets, user), tf.gather(self._offsets, user + 1))
@@ -129,7 +135,7 @@ class WeightScorer(Scorer):
 
     def nearness(self, item: tf.Tensor) -> tf.Tensor:
         weights = tf.gather(self._weights.value, item)
-        return tf.where(weights != 0, weights, -np.inf)
+        return tf.where(weights > 0, weights, -np.inf)
 
     def _sum(self, met: tf.SparseTensor) -> tf.Tensor:
         return tf.sparse.sparse_dense_matmul(met, self._weights.value)

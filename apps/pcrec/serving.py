@@ -119,12 +119,15 @@ class Service:
         """The best items that the user has not met; the most popular for somebody nothing was learned of."""
         index = self.find_user(user)
         found, safe = index >= 0, tf.maximum(index, 0)
-        known = found & tf.gather(self._known, safe)
-        scores = tf.where(known[:, None], self.scorer.of_users(safe), self._popularity)
         begin = tf.gather(self._offsets, safe)
         length = tf.where(found, tf.gather(self._offsets, safe + 1) - begin, 0)
-        met = tf.ragged.range(begin, begin + length)
-        scores = self._without(scores, met.value_rowids(), tf.gather(self._met, met.values))
+        ranges = tf.ragged.range(begin, begin + length)
+        rows, met = ranges.value_rowids(), tf.gather(self._met, ranges.values)
+        scores = self.scorer.of_users(safe)
+        known = found & tf.gather(self._known, safe)
+        if self.scorer.can_be_silent:
+            known &= tf.reduce_any(self._put(0.0, scores, rows, met) != 0, axis=1)
+        scores = self._put(-np.inf, tf.where(known[:, None], scores, self._popularity), rows, met)
         source = tf.where(known, "user", "popularity")
         return {**self._best(self._within(scores, exclude, allow), k), "source": source}
 
@@ -141,22 +144,26 @@ class Service:
         # What nobody met in training tells nothing.
         learned = tf.where(self._popularity > 0, met, 0.0)
         known = tf.reduce_any(learned > 0, axis=1) & self.run.personal
-        scores = tf.where(known[:, None], self.scorer.of_items(learned), self._popularity)
-        scores = tf.where(met > 0, -np.inf, scores)
+        scores = self.scorer.of_items(learned)
+        if self.scorer.can_be_silent:
+            known &= tf.reduce_any((scores != 0) & (met == 0), axis=1)
+        scores = tf.where(met > 0, -np.inf, tf.where(known[:, None], scores, self._popularity))
         return {**self._best(self._within(scores, exclude, allow), k), "source": tf.where(known, "items", "popularity")}
 
     def similar_items(self, item: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The nearest items, by the cosine of the vectors or by the weight; none for an item that is not known."""
+        """The nearest items, by the cosine of the vectors or by the weight; none for one not known from training."""
         index = self.find_item(item)
         safe = tf.maximum(index, 0)
-        scores = self._without(self.scorer.nearness(safe), tf.range(tf.size(safe)), safe)
-        return self._best(tf.where((index >= 0)[:, None], scores, -np.inf), k)
+        scores = self._put(-np.inf, self.scorer.nearness(safe), tf.range(tf.size(safe)), safe)
+        learned = self._popularity > 0
+        known = (index >= 0) & tf.gather(learned, safe)
+        return self._best(tf.where(known[:, None] & learned, scores, -np.inf), k)
 
     # === parts ===
 
-    def _without(self, scores: tf.Tensor, rows: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+    def _put(self, value: float, scores: tf.Tensor, rows: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         places = tf.stack([tf.cast(rows, tf.int32), tf.cast(items, tf.int32)], axis=1)
-        return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(items), -np.inf))
+        return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(items), value))
 
     def _marked(self, size: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         """Ones at the known items of each row, float32 of this size."""
@@ -171,7 +178,7 @@ class Service:
             return scores
         index = self.find_item(exclude)
         places = tf.where(index >= 0)
-        scores = self._without(scores, places[:, 0], tf.gather_nd(index, places))
+        scores = self._put(-np.inf, scores, places[:, 0], tf.gather_nd(index, places))
         limited = tf.reduce_any(tf.not_equal(allow, self.none), axis=1)
 
         def allowed_only() -> tf.Tensor:

@@ -22,7 +22,7 @@ class EASE(ItemWeights):
     With fewer users than items, `X P = (X X' + l2 I)^-1 X` is computed on the side of the users: the same numbers.
 
     Args:
-        inverse: P, or (X X' + l2 I)^-1 where `by_user`; float32.
+        inverse: P, float32; or (X X' + l2 I)^-1 where `by_user`, float64: weights are small differences of it.
         diagonal: of P, float64 (items,).
         by_user: on which side the inverse is.
         l2: what was added to the diagonal.
@@ -69,7 +69,7 @@ class EASE(ItemWeights):
         ends = zip(by_item.indptr[:-1], by_item.indptr[1:], strict=True)
         who = (by_item.indices[begin:end] for begin, end in ends)
         explained = np.array([inverse[np.ix_(met, met)].sum() for met in who])
-        return cls(inverse.astype("float32"), (1 - explained) / l2, True, l2, train)
+        return cls(inverse, (1 - explained) / l2, True, l2, train)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,9 +85,10 @@ class EASE(ItemWeights):
         return self._without_own(rows, self._projected(rows))
 
     def weights(self) -> np.ndarray:
-        weights = self._projected(scipy.sparse.identity(self.shape[1], "float32", "csr")) / -self.diagonal
+        weights = self._projected(scipy.sparse.identity(self.shape[1], "float32", "csr")).astype("float32", copy=False)
+        weights /= -self.diagonal.astype("float32")
         np.fill_diagonal(weights, 0)
-        return weights.astype("float32")
+        return weights
 
     def _projected(self, rows: scipy.sparse.csr_matrix) -> np.ndarray:
         """rows P, by Woodbury's identity where the inverse is on the side of the users."""

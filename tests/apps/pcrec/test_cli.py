@@ -164,9 +164,12 @@ def test_recommend(kapps, make_run):
     status, out, _ = kapps("recommend", run, "--items", "100,102", "--k", 2, "--json")
     assert json.loads(out)[0]["source"] == "items"
     status, out, err = kapps("recommend", run, "--items", '100,"a, b"', "--k", 2, "--json")
-    assert status == 0 and json.loads(out)[0]["unknown"] == ["a, b"] and "a, b: not in the catalogue" in err
+    assert status == 0 and json.loads(out)[0]["unknown"] == ["a, b"] and "a, b: not known from training" in err
     status, out, err = kapps("recommend", run, "--items", "0100", "--k", 2)
     assert status == 0 and "0100: not known from training" in err
+    # A run of popularity knows nobody, and need not say it of each.
+    status, out, err = kapps("recommend", make_run(model="popularity"), "--users", "u03", "--k", 2)
+    assert status == 0 and "popularity" in out and err == ""
     status, _, err = kapps("recommend", run, "--users", "u03", "--k", 30)
     assert status == 0 and "items are left of the 30 asked for" in err
     status, _, err = kapps("recommend", run, "--users", "u03", "--k", 31)
@@ -179,6 +182,10 @@ def test_export(kapps, make_run, tmp_path):
     assert (tmp_path / "small" / "1" / "saved_model.pb").exists()
     status, _, err = kapps("export", make_run(), "--base", tmp_path, "--name", "small", "--lite", "int4")
     assert status == 1 and "Expected a precision" in err and not (tmp_path / "small" / "2").exists()
+    # What has no vectors needs its prepared folder, and that one.
+    ease = ("export", make_run(model="ease"), "--base", tmp_path, "--name", "ease", "--prepared")
+    status, _, err = kapps(*ease, tmp_path)
+    assert status == 1 and "prepared.json" in err and not (tmp_path / "ease").exists()
     flags = ("--lite", "float32", "--k", 31)
     status, _, err = kapps("export", make_run(), "--base", tmp_path, "--name", "small", *flags)
     assert status == 1 and "Expected k from 1 to 30" in err and not (tmp_path / "small" / "2").exists()

@@ -132,12 +132,14 @@ def test_words_as_items_and_numbers_as_users(tmp_path):
     published = export(run, base=tmp_path / "base", name="popular")
     # One number an item has no direction: nothing is similar.
     assert set(published.report["signatures"]) == {"serving_default", "top_k", "fold_in"}
-    answer = tf.saved_model.load(str(published.path)).signatures["top_k"](
-        user=tf.constant([-2, 3, 99], tf.int64), k=tf.constant([2, 2, 2])
-    )
+    loaded = tf.saved_model.load(str(published.path))
+    answer = loaded.signatures["top_k"](user=tf.constant([-2, 3, 99], tf.int64), k=tf.constant([2, 2, 2]))
     expected = Recommendations(run).for_users(["-2", "3", "99"], 2)
     assert [[word.decode() for word in row] for row in answer["item"].numpy()] == [one.items for one in expected]
     assert answer["source"].numpy().tolist() == [b"popularity"] * 3
+    none = tf.constant([[""]])
+    answer = loaded.signatures["fold_in"](items=tf.constant([["item a"]]), k=tf.constant([2]), exclude=none, allow=none)
+    assert answer["source"].numpy().tolist() == [b"popularity"]
 
 
 def test_a_user_without_training_gets_what_is_popular(tmp_path):
@@ -175,13 +177,15 @@ def test_weights_between_items(make_run, tmp_path, model):
     same(answer, [service.for_items([str(item) for item in row], 4) for row in items])
     assert answer["source"].tolist() == [b"items", b"popularity", b"items"]
     weights = run.recommender().weights()[0]
-    best = np.argsort(-np.where(weights == 0, -np.inf, weights), kind="stable")[: np.count_nonzero(weights)]
+    best = np.argsort(-weights, kind="stable")[: (weights > 0).sum()]
     answer = ask(loaded, "similar_items", item=[100, 5], k=[30, 30])
     assert answer["count"].tolist() == [len(best), 0]
     assert answer["item"][0, : len(best)].tolist() == run.items[best].tolist()
     np.testing.assert_allclose(answer["score"][0, : len(best)], weights[best], rtol=1e-6)
     card = json.loads((published.path / "assets.extra" / "model.json").read_text())
-    assert card["source"] == f"{model}, weights between items" and card["parameters"] == 30 * 30
+    assert card["source"] == f"{model}, weights between items" and card["parameters"] == np.count_nonzero(
+        run.recommender().weights()
+    )
 
 
 def test_weights_whose_prepared_folder_moved(make_run, prepared, tmp_path):
@@ -219,6 +223,47 @@ def test_an_item_without_training_tells_nothing(tmp_path, model):
     answer = ask(loaded, "fold_in", items=[[7, -1], [7, 2]], k=[5, 5], exclude=none, allow=none)
     same(answer, [alone, beside])
     assert answer["source"].tolist() == [b"popularity", b"items"]
+    assert alone.unknown == beside.unknown == ["7"]
+    # It is near nothing, and nothing is near it.
+    near = ask(loaded, "similar_items", item=[7, 2], k=[7, 7])
+    assert near["count"][0] == 0 and 7 not in near["item"]
+
+
+@pytest.mark.parametrize("model", ["ease", "item_knn"])
+def test_where_nothing_links_what_was_met_to_others(tmp_path, model):
+    """Users 8 and 9 met what nobody else did: every other item has a weight of 0, and the most popular come."""
+    pairs = [(user, item) for user in range(6) for item in range(user % 3, user % 3 + 5)]
+    alone = [(8, 50), (9, 60), (9, 61)]
+    for name, rows in (("train", pairs + alone), ("validation", [(0, 7), (1, 0)]), ("test", [(0, 8), (1, 7), (8, 1)])):
+        text = "user_id,item_id\n" + "".join(f"{user},{item}\n" for user, item in rows)
+        (tmp_path / f"{name}.csv").write_text(text)
+    config = PrepareConfig(
+        str(tmp_path / "train.csv"),
+        validation=str(tmp_path / "validation.csv"),
+        test=str(tmp_path / "test.csv"),
+        negatives=0,
+    )
+    prepare(config, tmp_path / "prepared", lambda line: None)
+    train(TrainingConfig(str(tmp_path / "prepared"), model=model, monitor="hr@2"), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    # The weights are found on the side of the users.
+    assert len(run.users) < len(run.items)
+    service = Recommendations(run)
+    expected = service.for_users(["0", "8", "9"], 4)
+    assert [one.source for one in expected] == ["user", "popularity", "popularity"]
+    assert 1 not in expected[1].items and expected[2].scores == sorted(run.popularity, reverse=True)[:4]
+    loaded = tf.saved_model.load(str(export(run, base=tmp_path / "base", name=model).path))
+    answer = loaded.signatures["top_k"](user=tf.constant([0, 8, 9], tf.int64), k=tf.constant([4, 4, 4]))
+    answer = {name: value.numpy() for name, value in answer.items()}
+    same(answer, expected)
+    assert answer["source"].tolist() == [b"user", b"popularity", b"popularity"]
+    none = np.full((3, 1), -1)
+    items = [[50, -1], [60, 61], [50, 0]]
+    answer = ask(loaded, "fold_in", items=items, k=[4, 4, 4], exclude=none, allow=none)
+    expected = [service.for_items([str(item) for item in row if item >= 0], 4) for row in items]
+    same(answer, expected)
+    assert [one.source for one in expected] == ["popularity", "popularity", "items"]
+    assert answer["source"].tolist() == [one.source.encode() for one in expected]
 
 
 def test_what_cannot_be_exported(make_run, run, tmp_path, monkeypatch):

@@ -17,13 +17,14 @@ def matrix(users, items, seed=0):
 
 
 @pytest.mark.parametrize("shape", [(30, 12), (12, 30)])
-def test_ease_is_its_closed_form_on_either_side(shape):
+@pytest.mark.parametrize("l2", [3.0, 0.1])
+def test_ease_is_its_closed_form_on_either_side(shape, l2):
     train = matrix(*shape)
     x = train.toarray().astype("float64")
-    inverse = np.linalg.inv(x.T @ x + 3 * np.eye(shape[1]))
+    inverse = np.linalg.inv(x.T @ x + l2 * np.eye(shape[1]))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    model = EASE.fit(train, l2=3.0)
+    model = EASE.fit(train, l2=l2)
     assert model.by_user == (shape[0] < shape[1])
     np.testing.assert_allclose(model.scores(np.array([4, 0])), (x @ weights)[[4, 0]], atol=1e-5)
     np.testing.assert_allclose(model.weights(), weights, atol=1e-6)
