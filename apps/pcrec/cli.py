@@ -271,9 +271,9 @@ def run_recommend(options: argparse.Namespace) -> None:
         answers = [service.for_items(options.items, options.k, **lists)]
     for answer in answers:
         if answer.source == "popularity" and run.personal:
-            _tell(f"{_asked(answer)}: not known from training; the answer is what is most popular")
+            _tell(f"{_asked(answer)}: nothing was learned of it; the answer is what is most popular")
         elif answer.source == "items" and answer.unknown:
-            _tell(f"{', '.join(answer.unknown)}: not known from training; the answer goes by the others")
+            _tell(f"{', '.join(answer.unknown)}: nothing was learned of it; the answer goes by the others")
         if len(answer.items) < options.k:
             _tell(f"{_asked(answer)}: {len(answer.items)} items are left of the {options.k} asked for")
     print_result(options, [dataclasses.asdict(answer) for answer in answers], lambda: _answers_text(answers))

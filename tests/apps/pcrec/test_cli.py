@@ -160,13 +160,13 @@ def test_recommend(kapps, make_run):
     assert status == 0 and [one["asked"] for one in answers] == ["u03", "u04"]
     assert all(len(one["items"]) == 3 and one["source"] == "user" for one in answers)
     status, out, err = kapps("recommend", run, "--users", "nobody", "--k", 2)
-    assert status == 0 and "nobody: not known from training" in err and "popularity" in out
+    assert status == 0 and "nobody: nothing was learned of it" in err and "popularity" in out
     status, out, _ = kapps("recommend", run, "--items", "100,102", "--k", 2, "--json")
     assert json.loads(out)[0]["source"] == "items"
     status, out, err = kapps("recommend", run, "--items", '100,"a, b"', "--k", 2, "--json")
-    assert status == 0 and json.loads(out)[0]["unknown"] == ["a, b"] and "a, b: not known from training" in err
+    assert status == 0 and json.loads(out)[0]["unknown"] == ["a, b"] and "a, b: nothing was learned of it" in err
     status, out, err = kapps("recommend", run, "--items", "0100", "--k", 2)
-    assert status == 0 and "0100: not known from training" in err
+    assert status == 0 and "0100: nothing was learned of it" in err
     # A run of popularity knows nobody, and need not say it of each.
     status, out, err = kapps("recommend", make_run(model="popularity"), "--users", "u03", "--k", 2)
     assert status == 0 and "popularity" in out and err == ""
