@@ -126,17 +126,18 @@ def run_command(parser: argparse.ArgumentParser, arguments: list[str] | None = N
         return _status_of(options)
     finally:
         atexit.unregister(_free_cycles)
-        atexit.register(_free_cycles)
+        atexit.register(_free_cycles, options.debug)
 
 
-def _free_cycles() -> None:
+def _free_cycles(debug: bool) -> None:
     """Frees what a command left in cycles, before the interpreter ends.
 
     A stream of tf.data that calls Python waits for its threads when it is freed. Later it would wait for ever: the
     interpreter stops those threads first.
     """
-    # A file that Ctrl-C left open complains when it is freed.
-    sys.unraisablehook = lambda _: None
+    if not debug:
+        # A file that Ctrl-C left open complains when it is freed.
+        sys.unraisablehook = lambda _: None
     gc.collect()
 
 

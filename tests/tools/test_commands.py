@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tools.commands import (
+    _free_cycles,
     add_command,
     add_flags,
     add_group,
@@ -192,3 +193,19 @@ def test_an_interrupted_run_says_what_is_kept(tmp_path, capsys):
             raise KeyboardInterrupt
         err = capsys.readouterr().err
         assert err.count("every whole epoch is kept; --resume goes on") == err.count("\n") == lines
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_complains_when_it_is_freed_is_told_with_debug_alone(debug, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: told.append(str(one.exc_value)))
+
+    class LeftOpen:
+        def __del__(self):
+            raise ValueError("left open")
+
+    left = LeftOpen()
+    left.itself = left
+    del left
+    _free_cycles(debug)
+    assert told == ["left open"] * debug
